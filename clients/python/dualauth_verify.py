@@ -42,6 +42,7 @@ _KEYS_LIFETIME = 300  # Seconds; only without a feed, which tells of changed key
 _KEYS_TIMEOUT = 5.0  # Seconds; likewise.
 _UNKNOWN_KID_PAUSE = 1.0  # Seconds between two looks for a key: a token's `kid` is its sender's choice.
 _CACHE_SIZE = 10_000
+_NODE_PACE = 1.0  # Seconds between two looks of a node at its own feed, at most.
 _LONGEST_WAIT = 25.0  # Seconds for which the server holds a question, at most.
 
 _PROBLEMS = {
@@ -431,7 +432,7 @@ class _Feed:
         self._bound, self._keys = bound, keys
         self._connection, self._connection_again = _Connection(url), _Connection(url)
         self._applying, self._again = threading.Lock(), threading.Lock()
-        self._cursor, self._applied, self._asked_at = "", 0, float("-inf")
+        self._cursor, self._applied = "", 0
         self._loading: _Knowledge | None = None  # pages that are to replace what is known
         self._pruned_at = _elapsed()
         self.known: _Knowledge | None = None
@@ -448,11 +449,18 @@ class _Feed:
             self._connection_again.close()
 
     def ask_again(self) -> None:
-        """Returns once a question that was sent after this call is answered. OSError if it failed."""
+        """Returns once everything is known that was committed before this call. OSError if that fails.
+
+        A node may be behind the one that signed a token, and its answers say by how much.
+        """
         called = _elapsed()
         with self._again:
-            while self._asked_at <= called:
+            while self.known is None or self.known.since < called:
+                if _elapsed() > called + self._bound + _NODE_PACE:
+                    raise OSError("/jwt/feed: the node is behind")
                 self._ask(self._connection_again, 0)
+                if self.known is None or self.known.since < called:
+                    time.sleep(min(self._bound / 16, _NODE_PACE / 4))
 
     def _follow(self) -> None:
         failures = 0
@@ -497,7 +505,7 @@ class _Feed:
         if more:
             self._loading = loading
             return
-        known.since, self._asked_at = since, sent
+        known.since = max(since, known.since)
         self.known, self._loading = known, None
         if sent > self._pruned_at + 60:
             self._pruned_at = sent

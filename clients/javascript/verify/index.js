@@ -14,6 +14,7 @@ const KEYS_TIMEOUT = 5; // Seconds; likewise.
 const UNKNOWN_KID_PAUSE = 1; // Seconds between two looks for a key: a token's `kid` is its sender's choice.
 const CACHE_SIZE = 10_000;
 const LONGEST_TOKEN = 65_536;
+const NODE_PACE = 1; // Seconds between two looks of a node at its own feed, at most.
 const LONGEST_WAIT = 25; // Seconds for which the server holds a question, at most.
 
 const INVALID_TOKEN = 'Bearer error="invalid_token"';
@@ -341,8 +342,6 @@ class Feed {
   #keys;
   #log;
   #cursor = "";
-  #sent = 0; // how many questions
-  #answered = 0; // which of them was applied last
   #applied = 0; // how many answers
   #loading; // pages that are to replace what is known
   #prunedAt = moment();
@@ -372,11 +371,17 @@ class Feed {
     this.#held.abort(new Error("closed"));
   }
 
-  /** Returns once a question that was sent after this call is answered. Throws if it failed. */
+  /**
+   * Returns once everything is known that was committed before this call. Throws if that fails. A node may be behind the one
+   * that signed a token, and its answers say by how much.
+   */
   async askAgain() {
-    const before = this.#sent;
-    while (this.#answered <= before) {
+    const called = moment();
+    const isBehind = () => this.known === undefined || this.known.since.monotonic < called.monotonic;
+    while (isBehind()) {
+      if (secondsSince(called) > this.#bound + NODE_PACE) throw new Error("/jwt/feed: the node is behind");
       await (this.#again ??= this.#ask(0).finally(() => (this.#again = undefined)));
+      if (isBehind()) await sleep(Math.min(this.#bound / 16, NODE_PACE / 4));
     }
   }
 
@@ -402,7 +407,6 @@ class Feed {
   }
 
   async #ask(wait, controller) {
-    const number = ++this.#sent;
     const [applied, sent] = [this.#applied, moment()];
     const body = new URLSearchParams({ cursor: this.#cursor, wait: wait.toFixed(3) });
     const init = { method: "POST", headers: this.#headers, body };
@@ -410,10 +414,10 @@ class Feed {
     const isFirst = this.known === undefined && this.#loading === undefined;
     // First: what is known of revocations is never newer than the keys.
     if (isFirst || answer.anew || answer.keys_changed) await this.#keys.fetch();
-    if (this.#applied === applied) this.#apply(answer, number, sent);
+    if (this.#applied === applied) this.#apply(answer, sent);
   }
 
-  #apply(answer, number, sent) {
+  #apply(answer, sent) {
     const { cursor, anew, more, age_ms: age } = answer;
     if (typeof cursor !== "string" || !Number.isFinite(age)) throw new Error("/jwt/feed: an answer that can't be read");
     const beginsAnew = anew || (this.known === undefined && this.#loading === undefined);
@@ -426,8 +430,8 @@ class Feed {
       this.#loading = loading;
       return;
     }
-    known.since = { monotonic: sent.monotonic - age, wall: sent.wall - age };
-    this.#answered = number;
+    const since = { monotonic: sent.monotonic - age, wall: sent.wall - age };
+    if (known.since === undefined || known.since.monotonic < since.monotonic) known.since = since;
     this.known = known;
     this.#loading = undefined;
     if (secondsSince(this.#prunedAt) > 60) {

@@ -90,6 +90,25 @@ class FollowingTests(unittest.TestCase):
         self.assertEqual(set(codes), {"accepted"})
         self.assertLess(len(self.stub.questions) - asked, 20, "callers share a question")
 
+    def test_a_token_is_asked_about_until_the_answer_is_newer_than_the_token(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        self.stub.own(sub, "ada", ["admin"])
+        token = self.stub.token(sub=sub)
+        self.assert_becomes(verifier, token, "token_revoked")
+        self.stub.age_ms = 5_000
+
+        def asked() -> int:
+            return sum(wait == 0 for _, wait in self.stub.questions)
+
+        before = asked()
+        with ThreadPoolExecutor(1) as pool:
+            code = pool.submit(self.code, verifier, token)
+            eventually("it asks again", lambda: asked() >= before + 2)
+            self.assertFalse(code.done(), "what is that old says nothing of the token")
+            self.stub.own(sub, "ada", ["user"])
+            self.stub.age_ms = 0
+            self.assertEqual(code.result(), "accepted")
+
     def test_a_changed_owner_is_not_judged_while_nobody_can_be_asked(self) -> None:
         verifier, sub = self.verifier(), str(uuid.uuid4())
         self.stub.own(sub, "ada", ["admin"])

@@ -3,12 +3,17 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use crate::client::QuestionError;
 use crate::core::Core;
 use crate::revocations::{Answer, Revocations};
 
 /// The longest that dualauth holds a question.
 const MAX_WAIT: Duration = Duration::from_secs(25);
+
+/// The longest time between two looks of a dualauth node at its own feed.
+const NODE_PACE: Duration = Duration::from_secs(1);
 
 /// How often a question is repeated whose answer came too late to be used.
 const MAX_REPEATS: usize = 8;
@@ -17,7 +22,8 @@ const MAX_REPEATS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Feed {
     position: Mutex<Position>,
-    catch_up: tokio::sync::Mutex<Option<CatchUp>>,
+    /// When the last question was sent (uptime) that was asked because of a token and failed.
+    catch_up: tokio::sync::Mutex<Option<Duration>>,
 }
 
 #[derive(Default)]
@@ -26,14 +32,6 @@ struct Position {
     cursor: String,
     /// What was read since the feed began anew. It replaces what is known once it is complete.
     begun: Option<Revocations>,
-}
-
-/// The last question that was asked because of a token.
-#[derive(Clone, Copy)]
-struct CatchUp {
-    /// When it was sent (uptime).
-    sent: Duration,
-    succeeded: bool,
 }
 
 /// What an answer was.
@@ -65,17 +63,28 @@ impl Core {
         Ok(self.apply(&cursor, sent, answer))
     }
 
-    /// Asks the feed once more because of a token that came at the uptime `came`. Callers share a question, if it was sent
-    /// after their token came. Returns `false` if it failed.
+    /// Asks the feed because of a token that came at the uptime `came`, until everything is known that was committed before: a
+    /// node may be behind the one that signed the token, and its answers say by how much. Callers share a question, if it was
+    /// sent after their token came. Returns `false` if that fails.
     pub(crate) async fn catch_up(&self, came: Duration) -> bool {
-        let mut last = self.feed.catch_up.lock().await;
-        if let Some(later) = last.filter(|last| last.sent >= came) {
-            return later.succeeded;
+        let mut failed = self.feed.catch_up.lock().await;
+        while !self.knows_all_before(came) {
+            let sent = self.clock.uptime();
+            let is_over = sent > came.saturating_add(self.bound).saturating_add(NODE_PACE);
+            if is_over || failed.is_some_and(|last| last >= came) {
+                return false;
+            }
+            if !self.ask_to_the_end().await {
+                *failed = Some(sent);
+            } else if !self.knows_all_before(came) {
+                sleep((self.pace() / 4).min(NODE_PACE / 4)).await;
+            }
         }
-        let sent = self.clock.uptime();
-        let succeeded = self.ask_to_the_end().await;
-        *last = Some(CatchUp { sent, succeeded });
-        succeeded
+        true
+    }
+
+    fn knows_all_before(&self, uptime: Duration) -> bool {
+        self.knowledge().revocations.as_ref().is_some_and(|known| known.is_complete_to(uptime))
     }
 
     async fn ask_to_the_end(&self) -> bool {

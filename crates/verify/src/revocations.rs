@@ -108,6 +108,11 @@ impl Revocations {
         self.complete_to = self.complete_to.max(complete_to);
     }
 
+    /// Whether it has everything from before this uptime.
+    pub(crate) fn is_complete_to(&self, uptime: Duration) -> bool {
+        self.complete_to >= uptime
+    }
+
     /// How old the knowledge is at this uptime.
     pub(crate) fn age(&self, uptime: Duration) -> Duration {
         uptime.saturating_sub(self.complete_to)

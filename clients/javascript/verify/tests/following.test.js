@@ -78,6 +78,23 @@ test("a token that is newer than what is known is accepted", async () => {
   assert.ok(stub.questions.length - asked < 20, "callers share a question");
 });
 
+test("a token is asked about until the answer is newer than the token", async () => {
+  const [verifier, sub] = [following(), randomUUID()];
+  stub.own(sub, "ada", ["admin"]);
+  const token = stub.token({ sub });
+  await becomes(verifier, token, "token_revoked");
+  stub.ageMs = 5_000;
+  const asked = () => stub.questions.filter(({ wait }) => wait === 0).length;
+  const before = asked();
+  let isJudged = false;
+  const judged = code(verifier, token).finally(() => (isJudged = true));
+  await eventually("it asks again", async () => asked() >= before + 2);
+  assert.equal(isJudged, false, "what is that old says nothing of the token");
+  stub.own(sub, "ada", ["user"]);
+  stub.ageMs = 0;
+  assert.equal(await judged, "accepted");
+});
+
 test("a changed owner is not judged while nobody can be asked", async () => {
   const [verifier, sub] = [following(), randomUUID()];
   stub.own(sub, "ada", ["admin"]);

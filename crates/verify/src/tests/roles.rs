@@ -38,6 +38,27 @@ async fn a_token_that_is_newer_than_what_is_known_is_asked_about_and_accepted() 
     assert_eq!(verify(&verifier, &dualauth.key.token(&before)).await, Err(TokenRevoked));
 }
 
+/// The node that answers may be behind the one that signed the token.
+#[tokio::test]
+async fn a_token_is_asked_about_until_the_answer_is_newer_than_the_token() {
+    let dualauth = Dualauth::start();
+    dualauth.set_roles(&claims_of(1), &["admin"]);
+    let verifier = ready(&dualauth).await;
+    dualauth.change(|behaviour| behaviour.age_ms = 900);
+    let token = dualauth.key.token(&claims_of(1));
+    dualauth.behaviour().questions.clear();
+    let judged = tokio::spawn({
+        let (verifier, token) = (verifier.clone(), token.clone());
+        async move { verify(&verifier, &token).await }
+    });
+    let asked = || dualauth.behaviour().questions.iter().filter(|(_, wait)| *wait == 0.0).count();
+    super::until(|| asked() >= 2).await;
+    assert!(!judged.is_finished(), "what is that old says nothing of the token");
+    dualauth.set_roles(&claims_of(1), &["user"]);
+    dualauth.change(|behaviour| behaviour.age_ms = 0);
+    assert_eq!(judged.await.expect("no panic"), Ok(()));
+}
+
 #[tokio::test]
 async fn a_token_is_unavailable_if_it_can_t_be_asked_about() {
     let dualauth = Dualauth::start();
