@@ -209,6 +209,11 @@ impl Clients {
         if self.has(id, &hash) { Ok(id) } else { Err(AuthenticateError::InvalidCredentials(self.known(id))) }
     }
 
+    /// Whether this node knows a client with this id.
+    pub fn is_registered(&self, id: Uuid) -> bool {
+        self.known(id).is_some()
+    }
+
     fn known(&self, id: Uuid) -> Option<Uuid> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.contains_key(&id).then_some(id)

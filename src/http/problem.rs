@@ -1,7 +1,7 @@
 //! The response that carries a problem document.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use crate::error::{Code, PROBLEM_JSON, Problem};
@@ -27,6 +27,13 @@ impl Problem {
         // For the request log.
         response.extensions_mut().insert(self.code());
         response.body(serde_json::to_string(self).unwrap_or_default())
+    }
+
+    /// The same, and the connection is closed: a client that asks again may reach another node, which can answer.
+    pub fn closing_response(&self) -> HttpResponse {
+        let mut response = self.response();
+        response.head_mut().set_connection_type(ConnectionType::Close);
+        response
     }
 }
 

@@ -55,8 +55,12 @@ pub(super) async fn jwt_refresh(
 /// The active key, the next one, and earlier ones as long as tokens signed with them may be valid. A token names its key
 /// in `kid`. With HS256 the set is empty: symmetric keys are not published.
 ///
-/// A request with `Cache-Control: no-cache` is answered with every change that was committed before it, or 503.
-#[utoipa::path(operation_id = "jwks", tag = "oauth", responses(
+/// With `current`, the answer has every change that was committed before the request, or is 503. Whoever was told by one node
+/// that the keys have changed may ask another one that does not know yet, and caches between are to be passed by.
+#[utoipa::path(operation_id = "jwks", tag = "oauth", params(
+    ("current" = Option<String>, Query,
+        description = "Anything that no cache has seen, such as the time in microseconds: the set has to be current."),
+), responses(
     (status = 200, description = "A JWK set (RFC 7517, section 5).",
         headers(("Cache-Control" = String, description = "The set may be cached for five minutes.")),
         body = Object, content_type = "application/json", example = json!({"keys": [{
@@ -65,24 +69,19 @@ pub(super) async fn jwt_refresh(
     (status = 503, description = "unavailable"),
 ))]
 #[get("/.well-known/jwks.json")]
-pub(super) async fn jwks(
-    request: HttpRequest,
-    keys: Data<Keys>,
-    logins: Data<Logins>,
-) -> Result<HttpResponse, Problem> {
-    // Whoever was told by one node that the keys have changed may ask another one that has not read that yet.
-    if wants_current(&request) && !logins.poll_for_unknown().await {
-        return Err(Problem::unavailable("the revocation feed can't be read"));
+pub(super) async fn jwks(request: HttpRequest, keys: Data<Keys>, logins: Data<Logins>) -> HttpResponse {
+    if !has_to_be_current(&request) {
+        let cached = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
+        return HttpResponse::Ok().insert_header((CACHE_CONTROL, cached)).json(keys.public());
     }
-    Ok(HttpResponse::Ok()
-        .insert_header((CACHE_CONTROL, format!("public, max-age={}", JWKS_MAX_AGE.as_secs())))
-        .json(keys.public()))
+    if !logins.poll_for_unknown().await {
+        return Problem::unavailable("the revocation feed can't be read").closing_response();
+    }
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(keys.public())
 }
 
-/// Whether a remembered answer is not enough (RFC 9111, section 5.2.1.4).
-fn wants_current(request: &HttpRequest) -> bool {
-    let values = request.headers().get_all(CACHE_CONTROL).filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
+/// Whether there is a parameter `current`. Others are ignored: this URL was never checked for any.
+fn has_to_be_current(request: &HttpRequest) -> bool {
+    let mut names = request.query_string().split('&').map(|it| it.split_once('=').map_or(it, |it| it.0));
+    names.any(|name| name == "current")
 }

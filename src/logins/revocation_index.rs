@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use hashlink::DefaultHashBuilder;
 use uuid::Uuid;
 
+use crate::crypto::random_bytes;
 use crate::database::PgSnapshot;
 
 use super::feed::{FeedRow, OwnerClaims};
@@ -37,6 +38,8 @@ pub(super) struct RevocationIndex {
     /// A cursor that does not cover this can't be continued: the node has read everything anew since, and what it had
     /// forgotten by then may be missing in what the follower was told. `None`: every cursor can.
     continues_from: Option<PgSnapshot>,
+    /// In the cursors that were issued since then.
+    reading: FeedReading,
     /// The time of the last clean-up: revocations that had expired by then are removed.
     forgotten: DateTime<Utc>,
 }
@@ -49,6 +52,10 @@ pub(super) struct FeedPosition {
     /// The transactions that were read.
     pub(super) snapshot: PgSnapshot,
 }
+
+/// One reading of the whole feed by one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FeedReading(pub(super) [u8; 8]);
 
 #[derive(Debug)]
 struct EndedEntry {
@@ -135,6 +142,7 @@ impl RevocationIndex {
     /// Prepares for rows that are the whole feed rather than the new ones.
     pub(super) fn begin_anew(&mut self, position: &FeedPosition) {
         self.continues_from = self.position.is_some().then(|| position.snapshot.clone());
+        self.reading = FeedReading(random_bytes());
         self.changes.clear();
         self.reloads.clear();
         for (login, entry) in &mut self.ended {
@@ -217,7 +225,7 @@ impl RevocationIndex {
         let has_told =
             |xid| cursor.is_some_and(|cursor| cursor.has_told(&ChangeKey { xid, id: Uuid::nil() }));
         let mut changes = FeedChanges {
-            cursor: FeedCursor::complete(position.clone()),
+            cursor: FeedCursor::complete(position.clone(), self.reading),
             anew: cursor.is_none(),
             more: false,
             ended: Vec::new(),
@@ -237,16 +245,20 @@ impl RevocationIndex {
             last = Some(*key);
         }
         changes.cursor = match cursor {
-            _ if changes.more => FeedCursor { position: position.clone(), told_up_to: last },
-            Some(cursor) => cursor.advanced_to(position),
+            _ if changes.more => FeedCursor { told_up_to: last, ..changes.cursor },
+            Some(cursor) => cursor.advanced_to(position, self.reading),
             None => changes.cursor,
         };
         Some(changes)
     }
 
     fn can_continue(&self, cursor: &FeedCursor, position: &FeedPosition) -> bool {
-        let covers = |from: &PgSnapshot| cursor.position.snapshot.covers(from);
-        cursor.position.history == position.history && self.continues_from.as_ref().is_none_or(covers)
+        // The same snapshot may be from before and from after the reading.
+        let is_later = |from: &PgSnapshot| {
+            let told = &cursor.position.snapshot;
+            told.covers(from) && (told != from || cursor.reading == self.reading)
+        };
+        cursor.position.history == position.history && self.continues_from.as_ref().is_none_or(is_later)
     }
 
     /// The changes that this cursor's owner was not told, in their order.

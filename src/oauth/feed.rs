@@ -13,14 +13,21 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::rfc3339;
+use crate::clients::Clients;
 use crate::crypto::{AppSecret, MacKey};
 use crate::error::{FieldError, Problem};
 use crate::logins::{ChangedRoles, EndedLoginId, FeedAnswer, FeedCursor, Logins};
 
 use super::authenticated_form::{AuthenticatedForm, ClientForm};
+use super::client_authentication::invalid_client;
+use super::error::with_oauth_error;
 
 /// The path of the feed. A question that is not waited for any more is dropped: it changes nothing.
 pub const FEED: &str = "/jwt/feed";
+
+/// Maximum length of a cursor. A longer one, as with thousands of running transactions, would not fit into a question: its
+/// follower is told everything anew.
+const LONGEST_CURSOR: usize = 12 * 1024;
 
 /// Maximum time that a question waits for news.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
@@ -174,7 +181,8 @@ impl FeedCursorCodec {
         let mut bytes = cursor.to_bytes();
         let mac = self.0.sign_short(&bytes);
         bytes.extend(mac);
-        URL_SAFE_NO_PAD.encode(bytes)
+        let text = URL_SAFE_NO_PAD.encode(bytes);
+        if text.len() <= LONGEST_CURSOR { text } else { String::new() }
     }
 
     /// `None` if it is not one of ours.
@@ -203,11 +211,16 @@ impl FeedCursorCodec {
 pub(super) async fn feed(
     request: AuthenticatedForm<FeedRequest>,
     logins: Data<Logins>,
+    clients: Data<Clients>,
     cursors: Data<FeedCursorCodec>,
 ) -> Result<HttpResponse, Problem> {
     let FeedQuestion { cursor, wait } = request.content;
-    let answer = logins.follow(cursors.decode(&cursor).as_ref(), wait).await?;
-    Ok(HttpResponse::Ok().json(FeedBody::new(answer, &cursors)))
+    match logins.follow(cursors.decode(&cursor).as_ref(), wait).await {
+        // It may have been deleted while its question waited.
+        Ok(_) if !clients.is_registered(request.client_id) => Err(with_oauth_error(invalid_client())),
+        Ok(answer) => Ok(HttpResponse::Ok().json(FeedBody::new(answer, &cursors))),
+        Err(error) => Ok(Problem::from(error).closing_response()),
+    }
 }
 
 #[cfg(test)]

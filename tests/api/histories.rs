@@ -19,7 +19,7 @@ use crate::{
     nodes::BOUND,
     oauth::Service,
     support::{
-        SECOND,
+        PATIENCE, SECOND,
         client::{Client, Mode, Pair},
         eventually,
         http::Request,
@@ -160,6 +160,7 @@ async fn refused_by(follower: &OtherService, clients: &[Client], acknowledged: &
     join_all(tokens.map(async |(client, acknowledged)| {
         let mut status = 200;
         while acknowledged.elapsed() < BOUND + WATCHED || status == 503 {
+            assert!(acknowledged.elapsed() < PATIENCE, "it does not get to know");
             let asked = Instant::now();
             let response = follower.me(&client.credential()).await;
             let late = asked.saturating_duration_since(*acknowledged + BOUND);

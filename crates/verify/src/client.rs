@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use form_urlencoded::{Serializer, byte_serialize};
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -67,14 +67,15 @@ impl Client {
         self.authorization.is_some()
     }
 
-    /// Fetches the JWK set; if a feed tells of its changes, as it is committed now. Without one, dualauth's copy will do, which
-    /// it has in an outage, too.
-    pub(crate) async fn keys(&self, limit: Duration) -> Result<JwkSet, QuestionError> {
-        let mut request = Request::builder().uri(self.keys.clone());
+    /// Fetches the JWK set; if a feed tells of its changes, as it is committed now, at a URL that no cache has seen. Without a
+    /// feed, dualauth's copy will do, which it has in an outage, too.
+    pub(crate) async fn keys(&self, uptime: Duration, limit: Duration) -> Result<JwkSet, QuestionError> {
+        let mut url = self.keys.clone();
         if self.can_follow() {
-            request = request.header(CACHE_CONTROL, "no-cache");
+            let current = format!("{}?current={}", url, uptime.as_nanos());
+            url = current.parse().map_err(|_| QuestionError::Answer(current))?;
         }
-        self.ask(request, Bytes::new(), limit).await
+        self.ask(Request::builder().uri(url), Bytes::new(), limit).await
     }
 
     /// Asks the feed what is new since `cursor`. It may wait for `wait` until there is something, and takes `limit` more.

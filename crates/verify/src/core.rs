@@ -31,6 +31,9 @@ pub(crate) struct Core {
     is_ready: watch::Sender<bool>,
 }
 
+/// How far apart the clocks of dualauth and of this service are at most, in seconds, where tokens are good here at all.
+const CLOCK_DIFFERENCE: i64 = 60;
+
 /// What dualauth has said.
 #[derive(Default)]
 pub(crate) struct Knowledge {
@@ -124,8 +127,18 @@ impl Core {
         match revocations.standing(claims) {
             Standing::Good => Ok(()),
             Standing::Ended => Err(VerifyError::TokenRevoked.into()),
+            Standing::OwnerChanged if self.is_older_than(claims, revocations, now) => {
+                Err(VerifyError::TokenRevoked.into())
+            }
             Standing::OwnerChanged => Err(Doubt::OwnerChanged),
         }
+    }
+
+    /// Whether a token was issued so long before what is known that it can't be newer, whatever the clocks. Nobody has to wait
+    /// for such a one.
+    fn is_older_than(&self, claims: &Claims, revocations: &Revocations, now: i64) -> bool {
+        let age = revocations.age(self.clock.uptime()).as_secs();
+        claims.iat.saturating_add(CLOCK_DIFFERENCE) < now.saturating_sub_unsigned(age)
     }
 
     /// The keys, once everything was read that tokens are judged by.

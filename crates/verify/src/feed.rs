@@ -30,6 +30,8 @@ pub(crate) struct Feed {
 struct Position {
     /// Empty: at the beginning.
     cursor: String,
+    /// Whether the answer before was a part, and more was to follow.
+    is_within_parts: bool,
     /// What was read since the feed began anew. It replaces what is known once it is complete.
     begun: Option<Revocations>,
 }
@@ -55,10 +57,13 @@ impl Core {
     pub(crate) async fn ask(&self, wait: Duration) -> Result<Outcome, QuestionError> {
         let cursor = self.cursor();
         let sent = self.clock.uptime();
-        let answer = self.client.feed(&cursor, wait, self.bound).await?;
+        let answer = self.client.feed(&cursor, wait, self.bound / 2).await?;
         // First the keys: a token of a new key may be judged by older revocations, and never the other way round.
         if answer.keys_changed || answer.anew || self.knowledge().keys.is_none() {
             self.fetch_keys().await?;
+        } else if self.keys_are_old() {
+            // No answer says that these have changed, so they don't depend on this.
+            let _ = self.fetch_keys().await;
         }
         Ok(self.apply(&cursor, sent, answer))
     }
@@ -70,7 +75,7 @@ impl Core {
         let mut failed = self.feed.catch_up.lock().await;
         while !self.knows_all_before(came) {
             let sent = self.clock.uptime();
-            let is_over = sent > came.saturating_add(self.bound).saturating_add(NODE_PACE);
+            let is_over = sent > came.saturating_add(self.bound.min(NODE_PACE)).saturating_add(NODE_PACE);
             if is_over || failed.is_some_and(|last| last >= came) {
                 return false;
             }
@@ -120,6 +125,7 @@ impl Core {
             return Outcome::Overtaken;
         }
         let now = self.clock.now();
+        let is_within_parts = std::mem::replace(&mut position.is_within_parts, answer.more);
         if answer.anew || cursor.is_empty() {
             position.begun = Some(Revocations::default());
         }
@@ -135,10 +141,13 @@ impl Core {
             self.learn(|knowledge| {
                 let Some(known) = &mut knowledge.revocations else { return };
                 known.add(&answer);
-                if !answer.more {
+                if answer.more || is_within_parts {
+                    // A node that is behind may have told older roles than another one before.
                     known.set_complete(sent, answer.age_ms);
-                    known.drop_expired(now);
+                } else {
+                    known.prolong(sent, answer.age_ms);
                 }
+                known.drop_expired(now);
             });
         }
         let (more, news) = (answer.more, answer.has_news());

@@ -8,17 +8,19 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::client::QuestionError;
 use crate::core::Core;
 use crate::feed::Outcome;
-
-/// For how long keys are used without a look at the set, if there is no feed that tells of changes: what dualauth's
-/// `Cache-Control` says.
-const KEYS_LIFE: Duration = Duration::from_secs(300);
+use crate::key_fetch::KEYS_LIFE;
 
 /// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows without end.
 pub(crate) async fn follow(core: Arc<Core>) {
-    if core.client.can_follow() { follow_feed(&core).await } else { follow_keys(&core).await }
+    if core.client.can_follow() {
+        follow_feed(&core).await
+    } else {
+        tracing::info!("no client is set: revocations are not followed");
+        follow_keys(&core).await
+    }
 }
 
 async fn follow_feed(core: &Core) {
@@ -69,7 +71,11 @@ impl State {
             return;
         }
         match (follows, error) {
-            (true, _) => tracing::info!("following dualauth: revoked tokens are refused within the bound"),
+            (true, _) if before.is_none() => {
+                tracing::info!("following dualauth: revoked tokens are refused within the bound")
+            }
+            // As loud as the loss.
+            (true, _) => tracing::warn!("dualauth is followed again"),
             (false, Some(error)) => {
                 tracing::warn!(%error, "dualauth is not followed: its keys and revocations may have changed")
             }

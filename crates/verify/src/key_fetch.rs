@@ -12,6 +12,9 @@ use crate::key_set::KeySet;
 /// The least time between two fetches for unknown keys: their names are chosen by whoever sends a token.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// For how long keys are used without a look at the set: what dualauth's `Cache-Control` says.
+pub(crate) const KEYS_LIFE: Duration = Duration::from_secs(300);
+
 /// The least time that a fetch may take, however low the staleness bound is.
 const MIN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -23,6 +26,8 @@ pub(crate) struct KeyFetch(Mutex<Option<Fetched>>);
 struct Fetched {
     /// When it began (uptime).
     began: Duration,
+    /// When it ended: callers that waited for it share its outcome.
+    ended: Duration,
     succeeded: bool,
 }
 
@@ -33,12 +38,20 @@ impl Core {
         self.fetch_keys_alone(&mut last).await
     }
 
+    /// Whether the last fetch is so long ago that a key may have left the set by the passing of time, which no
+    /// feed tells of.
+    pub(crate) fn keys_are_old(&self) -> bool {
+        let is_old = |last: Fetched| self.clock.uptime().saturating_sub(last.began) > KEYS_LIFE;
+        // Held: they are being fetched.
+        self.key_fetch.0.try_lock().is_ok_and(|last| last.is_none_or(is_old))
+    }
+
     /// Fetches the keys because a token names one that is not known, unless that was just done. Returns `false` if
     /// the fetch failed.
     pub(crate) async fn fetch_unknown_key(&self) -> bool {
         let mut last = self.key_fetch.0.lock().await;
         let now = self.clock.uptime();
-        if let Some(recent) = last.filter(|last| now.saturating_sub(last.began) < PAUSE) {
+        if let Some(recent) = last.filter(|last| now.saturating_sub(last.ended) < PAUSE) {
             return recent.succeeded;
         }
         self.fetch_keys_alone(&mut last).await.is_ok()
@@ -46,8 +59,8 @@ impl Core {
 
     async fn fetch_keys_alone(&self, last: &mut Option<Fetched>) -> Result<(), QuestionError> {
         let began = self.clock.uptime();
-        let fetched = self.client.keys(self.bound.max(MIN_LIMIT)).await;
-        *last = Some(Fetched { began, succeeded: fetched.is_ok() });
+        let fetched = self.client.keys(began, self.bound.max(MIN_LIMIT)).await;
+        *last = Some(Fetched { began, ended: self.clock.uptime(), succeeded: fetched.is_ok() });
         let set = fetched?;
         let known = self.knowledge().keys.as_ref().map(Arc::clone);
         let keys = KeySet::new(set, known.as_deref().unwrap_or(&KeySet::default()));

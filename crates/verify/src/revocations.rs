@@ -12,6 +12,9 @@ use crate::Claims;
 /// For how long an entry is kept after the last token that it concerns has expired, in seconds: clocks differ.
 pub(crate) const KEPT_LONGER: i64 = 5;
 
+/// How often expired entries are dropped, in seconds: it visits each of them.
+const DROP_INTERVAL: i64 = 10;
+
 /// An answer of the feed. Unknown members are ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Answer {
@@ -104,8 +107,14 @@ impl Revocations {
     /// Notes that it is complete: the question was sent at `sent` (uptime), and what answered it knew everything
     /// until `age_ms` before.
     pub(crate) fn set_complete(&mut self, sent: Duration, age_ms: u64) {
-        let complete_to = sent.saturating_sub(Duration::from_millis(age_ms));
-        self.complete_to = self.complete_to.max(complete_to);
+        self.complete_to = sent.saturating_sub(Duration::from_millis(age_ms));
+    }
+
+    /// The same, where nothing that was told before can have been taken back.
+    pub(crate) fn prolong(&mut self, sent: Duration, age_ms: u64) {
+        let before = self.complete_to;
+        self.set_complete(sent, age_ms);
+        self.complete_to = self.complete_to.max(before);
     }
 
     /// Whether it has everything from before this uptime.
@@ -120,6 +129,9 @@ impl Revocations {
 
     /// Drops the entries that concern no token that is valid at `now` (seconds since 1970).
     pub(crate) fn drop_expired(&mut self, now: i64) {
+        if (self.dropped_at..self.dropped_at.saturating_add(DROP_INTERVAL)).contains(&now) {
+            return;
+        }
         let is_kept = |until: i64| until.saturating_add(KEPT_LONGER) > now;
         self.ended.retain(|_, until| is_kept(*until));
         self.owners.retain(|_, owner| is_kept(owner.until));
@@ -163,15 +175,16 @@ mod tests {
     #[test]
     fn an_end_is_remembered_until_the_last_token_has_expired_and_five_seconds_longer() {
         let until = DateTime::from_timestamp(100, 0).expect("a time");
-        let mut revocations = Revocations::default();
         let sid = &claims(0)["sid"];
-        revocations.add(&answer(json!([{ "sid": sid, "until": until }]), json!([])));
-        // An earlier end of the same login takes nothing back.
-        revocations.add(&answer(json!([{ "sid": sid, "until": "1970-01-01T00:00:00.000000Z" }]), json!([])));
-        revocations.drop_expired(104);
-        assert_eq!(standing(&revocations, claims(0)), Standing::Ended);
-        revocations.drop_expired(105);
-        assert_eq!(standing(&revocations, claims(0)), Standing::Good);
+        for (now, expected) in [(104, Standing::Ended), (105, Standing::Good)] {
+            let mut revocations = Revocations::default();
+            revocations.add(&answer(json!([{ "sid": sid, "until": until }]), json!([])));
+            // An earlier end of the same login takes nothing back.
+            revocations
+                .add(&answer(json!([{ "sid": sid, "until": "1970-01-01T00:00:00.000000Z" }]), json!([])));
+            revocations.drop_expired(now);
+            assert_eq!(standing(&revocations, claims(0)), expected);
+        }
     }
 
     #[test]
@@ -201,7 +214,10 @@ mod tests {
         revocations.set_complete(seconds(100), 300);
         assert_eq!(revocations.age(seconds(101)), Duration::from_millis(1_300));
         // What was complete stays so.
-        revocations.set_complete(seconds(100), 900);
+        revocations.prolong(seconds(100), 900);
         assert_eq!(revocations.age(seconds(101)), Duration::from_millis(1_300));
+        // Unless roles may have gone back.
+        revocations.set_complete(seconds(100), 900);
+        assert_eq!(revocations.age(seconds(101)), Duration::from_millis(1_900));
     }
 }

@@ -10,8 +10,8 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use axum::extract::{Form, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap};
+use axum::extract::{Form, RawQuery, State};
+use axum::http::header::{AUTHORIZATION, HeaderMap};
 use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -281,11 +281,11 @@ pub(crate) fn end_of(claims: &Value) -> Value {
     json!({ "ended": { "sid": claims["sid"], "until": UNTIL } })
 }
 
-async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> impl IntoResponse {
+async fn keys(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> impl IntoResponse {
     let mut behaviour = shared.lock();
     behaviour.fetches += 1;
     // Who follows the feed needs what is committed; who does not is served in an outage, too.
-    let must_be_current = headers.get(CACHE_CONTROL).is_some_and(|value| value == "no-cache");
+    let must_be_current = query.is_some_and(|query| query.starts_with("current="));
     if must_be_current == behaviour.questions.is_empty() {
         return Err(StatusCode::IM_A_TEAPOT);
     }

@@ -35,6 +35,10 @@ pub struct Rotated {
     pub unknown_until: Option<DateTime<Utc>>,
 }
 
+/// How far apart the clocks of nodes may be. A key is retired by a time that has come on each of them: one whose clock is
+/// behind would publish it for a moment more, to services that look only once.
+const CLOCK_DIFFERENCE: chrono::Duration = chrono::Duration::seconds(5);
+
 impl Keys {
     pub(super) fn new_key(&self, algorithm: JwtAlgorithm) -> Result<NewKeyRow, KeysError> {
         let secret = key::generate(algorithm).map_err(KeysError::NotMade)?;
@@ -124,7 +128,7 @@ impl Keys {
                 return Err(KeysError::Active);
             }
             if current.next.as_deref() != Some(kid) {
-                let is_retired = store::retire(&self.0.pool, kid, now).await?;
+                let is_retired = store::retire(&self.0.pool, kid, now - CLOCK_DIFFERENCE).await?;
                 return if is_retired { Ok(()) } else { Err(KeysError::Unknown) };
             }
             let ring = self.ring();

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::database::PgSnapshot;
-use crate::logins::revocation_index::FeedPosition;
+use crate::logins::revocation_index::{FeedPosition, FeedReading};
 
 /// The place of a change in the feed: by its transaction and, within that, by the id of the login or user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,8 @@ pub struct FeedCursor {
     pub(in crate::logins) position: FeedPosition,
     /// but, between two pages, only as far as this.
     pub(in crate::logins) told_up_to: Option<ChangeKey>,
+    /// What the node that issued it had read.
+    pub(in crate::logins) reading: FeedReading,
 }
 
 const WITH_KEY: u8 = 1;
@@ -28,8 +30,8 @@ const COMPLETE: u8 = 0;
 
 impl FeedCursor {
     /// The cursor of a follower that was told everything up to this position.
-    pub(in crate::logins) fn complete(position: FeedPosition) -> Self {
-        Self { position, told_up_to: None }
+    pub(in crate::logins) fn complete(position: FeedPosition, reading: FeedReading) -> Self {
+        Self { position, told_up_to: None, reading }
     }
 
     /// Whether its owner was told of a change.
@@ -45,18 +47,19 @@ impl FeedCursor {
 
     /// The cursor after the rest was told by a node at this position. A node may be behind the one that answered before:
     /// what that one told stays told.
-    pub(in crate::logins) fn advanced_to(&self, position: &FeedPosition) -> Self {
+    pub(in crate::logins) fn advanced_to(&self, position: &FeedPosition, reading: FeedReading) -> Self {
         if self.told_up_to.is_some() {
-            return Self::complete(position.clone());
+            return Self::complete(position.clone(), reading);
         }
         let snapshot = self.position.snapshot.union(&position.snapshot);
-        Self::complete(FeedPosition { snapshot, ..*position })
+        Self::complete(FeedPosition { snapshot, ..*position }, reading)
     }
 
     /// The cursor as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let FeedPosition { history, snapshot } = &self.position;
         let mut bytes = history.as_bytes().to_vec();
+        bytes.extend(self.reading.0);
         bytes.extend(snapshot.end().to_be_bytes());
         match &self.told_up_to {
             None => bytes.push(COMPLETE),
@@ -75,6 +78,7 @@ impl FeedCursor {
     /// Reads [`Self::to_bytes`]. `None` if they are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (history, rest) = bytes.split_first_chunk()?;
+        let (reading, rest) = rest.split_first_chunk()?;
         let (end, rest) = rest.split_first_chunk()?;
         let (form, rest) = rest.split_first()?;
         let (told_up_to, rest) = match *form {
@@ -92,7 +96,7 @@ impl FeedCursor {
         let running = ages.iter().map(|age| end.checked_sub(u32::from_be_bytes(*age).into()));
         let snapshot = PgSnapshot::new(end, running.collect::<Option<_>>()?)?;
         let position = FeedPosition { history: Uuid::from_bytes(*history), snapshot };
-        Some(Self { position, told_up_to })
+        Some(Self { position, told_up_to, reading: FeedReading(*reading) })
     }
 }
 
@@ -102,7 +106,8 @@ mod tests {
 
     fn cursor(snapshot: &str, told_up_to: Option<ChangeKey>) -> FeedCursor {
         let snapshot = PgSnapshot::parse(snapshot).expect("a snapshot");
-        FeedCursor { position: FeedPosition { history: Uuid::from_u128(7), snapshot }, told_up_to }
+        let position = FeedPosition { history: Uuid::from_u128(7), snapshot };
+        FeedCursor { position, told_up_to, reading: FeedReading([3; 8]) }
     }
 
     #[test]
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn what_is_no_cursor_is_not_read() {
         let bytes = cursor("3:9:4,5", None).to_bytes();
-        for length in [0, 15, 20, 24, bytes.len() - 1] {
+        for length in [0, 15, 20, 24, 32, bytes.len() - 1] {
             assert_eq!(FeedCursor::from_bytes(&bytes[..length]), None, "{length}");
         }
         assert_eq!(FeedCursor::from_bytes(&[&bytes[..], &[0xff; 4]].concat()), None, "older than the first");

@@ -130,7 +130,7 @@ async fn changed_keys_are_told_and_a_set_that_must_be_current_has_them_on_every_
     let server = TestServer::with(&[GENEROUS, ONE_NAME, ("JWT_ALGORITHM", "EdDSA")]).await;
     let (behind, proxy) = server.another_node_behind_a_proxy(&[]).await;
     let set = Request::get("/.well-known/jwks.json");
-    let current = set.clone().header("Cache-Control", "max-age=0, no-cache");
+    let current = Request::get("/.well-known/jwks.json?current=1795254300000");
     let old = behind.send(set.clone()).await.ok();
     let mut follower = Follower::up_to_date(&server).await;
     proxy.go_away();
@@ -143,6 +143,7 @@ async fn changed_keys_are_told_and_a_set_that_must_be_current_has_them_on_every_
     behind.send(current.clone()).await.problem(503, "unavailable");
     proxy.come_back();
     eventually("a node that is back", async || behind.send(current.clone()).await.status == 200).await;
+    assert_eq!(behind.send(current).await.header("cache-control"), Some("no-store"));
     assert_eq!(behind.send(set.clone()).await.ok(), server.send(set).await.ok());
     assert_no_news(&follower.asks(&server).await);
 }

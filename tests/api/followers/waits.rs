@@ -1,13 +1,13 @@
 //! Questions that wait for news: until there is some, until their time is over, or until the node stops.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{Follower, asking, waiting};
-use crate::nodes::GENEROUS;
+use crate::nodes::{GENEROUS, sql};
 use crate::oauth::FEED;
 use crate::support::{
     PATIENCE,
@@ -44,8 +44,10 @@ async fn a_question_waits_for_news_and_all_that_wait_are_told() {
 async fn a_question_that_nothing_comes_for_is_answered_when_its_time_is_over() {
     let (server, mut follower) = stage().await;
     let before = follower.cursor.clone();
-    for wait in ["", "0", "0.05", "1"] {
+    for (wait, least) in [("", 0), ("0", 0), ("0.05", 50), ("1", 1_000)] {
+        let asked = Instant::now();
         let response = server.send(follower.question(wait)).await;
+        assert!(asked.elapsed() >= Duration::from_millis(least), "it was not held");
         let answer = follower.learns(response);
         assert_eq!(answer["ended"].as_array().map(Vec::len), Some(0), "{wait}");
     }
@@ -104,4 +106,13 @@ async fn a_node_has_a_place_for_so_many_and_says_when_it_has_none() {
         .await
         .expect("in time")
         .ok();
+}
+
+#[tokio::test]
+async fn a_client_that_is_deleted_while_its_question_waits_is_told_nothing() {
+    let (server, follower) = stage().await;
+    let question = asking(follower.question("25"), server.address());
+    waiting(&server, 1).await;
+    sql(&server, "delete from clients").await;
+    question.await.expect("no panic").oauth_problem(401, "not_authenticated");
 }

@@ -92,6 +92,23 @@ async fn a_feed_that_begins_anew_counts_once_all_of_it_is_there() {
     assert_eq!(verify(&verifier, &token(1)).await, Ok(()), "the new feed does not say that it ended");
 }
 
+/// Roles may go back between parts, since one node tells the first and another one, that is behind, the next.
+#[tokio::test]
+async fn between_the_parts_of_an_answer_nothing_is_known_for_certain() {
+    let dualauth = Dualauth::start();
+    // Longer than anything here takes.
+    let verifier = ready_with(follower_of(&dualauth).staleness_bound(Duration::from_secs(60))).await;
+    let token = dualauth.key.token(&claims_of(9));
+    assert_eq!(verify(&verifier, &token).await, Ok(()));
+    dualauth.change(|behaviour| {
+        (behaviour.page, behaviour.answers_left) = (1, 0);
+        behaviour.log = [1, 2].map(|login| end_of(&claims_of(login))).to_vec();
+    });
+    becomes(&verifier, &token, Err(Unavailable)).await;
+    dualauth.change(|behaviour| behaviour.answers_left = usize::MAX);
+    becomes(&verifier, &token, Ok(())).await;
+}
+
 #[tokio::test]
 async fn an_answer_counts_only_once_the_keys_are_fetched_that_it_says_have_changed() {
     let dualauth = Dualauth::start();

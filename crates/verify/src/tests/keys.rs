@@ -53,6 +53,18 @@ async fn whatever_keys_tokens_name_they_are_fetched_once_in_a_second() {
     assert_eq!(dualauth.behaviour().fetches - before, 2);
 }
 
+/// A key leaves the set when its time is over, and no answer of the feed tells of that.
+#[tokio::test]
+async fn keys_are_fetched_again_in_time_though_nothing_says_that_they_changed() {
+    let dualauth = Dualauth::start();
+    let verifier = ready(&dualauth).await;
+    let token = dualauth.key.token(&claims_of(1));
+    assert_eq!(verify(&verifier, &token).await, Ok(()));
+    dualauth.behaviour().keys = vec![TestKey::new("EdDSA").jwk.clone()];
+    verifier.clock().pass(std::time::Duration::from_secs(301));
+    super::becomes(&verifier, &token, Err(InvalidToken)).await;
+}
+
 #[tokio::test]
 async fn a_token_that_can_t_be_dualauth_s_is_no_reason_to_fetch_keys() {
     let dualauth = Dualauth::start();

@@ -60,6 +60,18 @@ async fn a_token_is_asked_about_until_the_answer_is_newer_than_the_token() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_long_older_than_what_is_known_is_refused_without_asking() {
+    let dualauth = Dualauth::start();
+    dualauth.set_roles(&claims_of(1), &["admin"]);
+    let verifier = ready(&dualauth).await;
+    let issued = verifier.clock().now() - 120;
+    let old = dualauth.key.token(&with(claims_of(1), "iat", issued));
+    assert_eq!(verify(&verifier, &old).await, Err(TokenRevoked));
+    let asked = dualauth.behaviour().questions.iter().skip(1).filter(|(_, wait)| *wait == 0.0).count();
+    assert_eq!(asked, 0);
+}
+
+#[tokio::test]
 async fn a_token_is_unavailable_if_it_can_t_be_asked_about() {
     let dualauth = Dualauth::start();
     dualauth.set_roles(&claims_of(1), &["admin"]);
