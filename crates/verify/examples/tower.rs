@@ -40,8 +40,8 @@ fn verifier() -> anyhow::Result<Verifier> {
     if let Some(url) = optional("DUALAUTH_URL")? {
         verifier = verifier.url(url);
     }
-    if let Some(secret) = optional("DUALAUTH_CLIENT_SECRET")? {
-        verifier = verifier.client(env::var("DUALAUTH_CLIENT_ID")?, secret);
+    if let Some(id) = optional("DUALAUTH_CLIENT_ID")? {
+        verifier = verifier.client(id, env::var("DUALAUTH_CLIENT_SECRET")?);
     }
     if let Some(seconds) = optional("DUALAUTH_STALENESS_BOUND")? {
         verifier = verifier.staleness_bound(Duration::try_from_secs_f64(seconds.parse()?)?);
