@@ -73,10 +73,18 @@ impl Claims {
         self.roles.iter().any(|own| own == role)
     }
 
+    /// Checks whether it was issued by this issuer for this audience. The error says by and for whom it was, for a log.
+    pub(crate) fn check_audience(&self, issuer: &str, audience: &str) -> Result<(), String> {
+        if self.iss == issuer && self.aud.contains(audience) {
+            return Ok(());
+        }
+        Err(format!("iss {:?}, aud {:?}", self.iss, self.aud))
+    }
+
     /// Validates issuer, audience and times at `now` (seconds since 1970).
     pub(crate) fn check(&self, issuer: &str, audience: &str, now: i64) -> Result<(), VerifyError> {
         let begins = self.nbf.unwrap_or(self.iat).max(self.iat);
-        if self.iss != issuer || !self.aud.contains(audience) || begins > now.saturating_add(LEEWAY) {
+        if self.check_audience(issuer, audience).is_err() || begins > now.saturating_add(LEEWAY) {
             return Err(VerifyError::InvalidToken);
         }
         // No leeway for `exp`: revocations are remembered until then.

@@ -1,5 +1,6 @@
 //! What all clones of a verifier share: knowledge, the cache of verified tokens, and how a token is judged by them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) key_fetch: KeyFetch,
     tokens: VerifiedTokens,
     knowledge: RwLock<Knowledge>,
+    /// The minute of the last warning about a token's audience, by the uptime.
+    warned_in_minute: AtomicU64,
     is_ready: watch::Sender<bool>,
 }
 
@@ -86,6 +89,7 @@ impl Core {
             key_fetch: KeyFetch::default(),
             tokens: tokens.map_err(|_| BuildError::NoRandomNumbers)?,
             knowledge: RwLock::default(),
+            warned_in_minute: AtomicU64::default(),
             is_ready: watch::Sender::new(false),
         })
     }
@@ -103,9 +107,20 @@ impl Core {
         };
         // Without the lock: this takes long.
         let (key, claims) = keys.verify(token)?;
+        self.warn_of_another_audience(&claims);
         let claims = Arc::new(claims);
         self.tokens.insert(fingerprint, Arc::clone(&key), Arc::clone(&claims));
         self.judge_verified(&key, &claims).map(|()| claims)
+    }
+
+    /// Once a minute at most: a token that dualauth signed for somebody else is most likely a wrong setting here.
+    fn warn_of_another_audience(&self, claims: &Claims) {
+        let Err(found) = claims.check_audience(&self.issuer, &self.audience) else { return };
+        let minute = self.clock.uptime().as_secs() / 60 + 1;
+        if self.warned_in_minute.swap(minute, Ordering::Relaxed) != minute {
+            let (issuer, audience) = (&self.issuer, &self.audience);
+            tracing::warn!(found, issuer, audience, "a token of another issuer or for another audience came");
+        }
     }
 
     fn judge_verified(&self, key: &Arc<PublicKey>, claims: &Claims) -> Result<(), Doubt> {
