@@ -32,6 +32,7 @@ use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::cors::Cors;
 use crate::http::errors_as_problem_documents::with_problem_documents;
+use crate::http::feed_endpoint_path::FEED;
 use crate::http::forward_auth_endpoint_path::is_forward_auth;
 use crate::http::get_with_effect::is_get_with_effect;
 use crate::http::head_size_and_head_as_get;
@@ -44,7 +45,6 @@ use crate::http::timed_connection::{self, TimedConnection};
 use crate::http::tracked_body;
 use crate::http::uncancelled;
 use crate::metrics::Metrics;
-use crate::oauth;
 use crate::telemetry::{self, TraceExporter};
 use crate::web::{self as pages, Scrape};
 
@@ -260,7 +260,7 @@ async fn handle_request<B: MessageBody + 'static>(
     }
     let path = request.match_info().as_str();
     let is_safe = request.method().is_safe() && !is_provider_callback(path) && !is_get_with_effect(path);
-    let changes_nothing = is_safe || is_forward_auth(path) || path == oauth::FEED;
+    let changes_nothing = is_safe || is_forward_auth(path) || path == FEED;
     let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {
         return telemetry::with_request_id(exchange.id(), answer(exchange, request, next)).await;

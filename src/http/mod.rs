@@ -9,6 +9,7 @@ pub mod common_response_headers;
 pub mod cookie_header;
 pub mod cors;
 pub mod errors_as_problem_documents;
+pub mod feed_endpoint_path;
 pub mod form;
 pub mod forward_auth_endpoint_path;
 pub mod get_with_effect;

@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpResponse};
 
 use crate::error::{Code, Problem};
@@ -15,6 +15,7 @@ use crate::telemetry::{self, AccessRecord, AnsweredRequest, RequestId, TracePare
 use super::app_wide_context::HttpContext;
 use super::client::address_of;
 use super::common_response_headers::{CommonResponseHeaders, ErrorWithHeaders};
+use super::feed_endpoint_path::FEED;
 use super::tracked_body::TrackedBody;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -145,6 +146,9 @@ impl Exchange {
                 took,
                 code,
             });
+        }
+        if path == FEED && status == StatusCode::OK.as_u16() {
+            return;
         }
         telemetry::access(&AccessRecord {
             method: method.as_str(),

@@ -22,9 +22,6 @@ use super::authenticated_form::{AuthenticatedForm, ClientForm};
 use super::client_authentication::invalid_client;
 use super::error::with_oauth_error;
 
-/// The path of the feed. A question that is not waited for any more is dropped: it changes nothing.
-pub const FEED: &str = "/jwt/feed";
-
 /// Maximum length of a cursor. A longer one, as with thousands of running transactions, would not fit into a question: its
 /// follower is told everything anew.
 const LONGEST_CURSOR: usize = 12 * 1024;

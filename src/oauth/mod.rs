@@ -14,7 +14,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::custom_tokens::RedeemTokenRequest;
 pub use self::error::{OAuthError, with_oauth_error};
-pub use self::feed::{FEED, FeedCursorCodec};
+pub use self::feed::FeedCursorCodec;
 pub use self::metadata::Metadata;
 
 /// Registers the routes for other services.

@@ -140,6 +140,9 @@ async fn whatever_ends_a_token_ends_it_for_another_service_in_time() {
     }
     let living = signed_in(&node, "grace").await;
     accepted(&service, &living.credential()).await;
+    // It asked many times, which is nothing to read of.
+    eventually("a line", async || followed.output().contains("/.well-known/jwks.json")).await;
+    assert!(!followed.output().contains("/jwt/feed"), "{}", followed.output());
 }
 
 /// It says that it does not know, or goes on with what it knew, as it is set; and is told everything afterwards.
