@@ -587,7 +587,7 @@ class _Feed:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
+    parts = urlsplit(url)  # A port that is no number is a ValueError, too, once it is read.
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f"no URL with http:// or https://: {url!r}")
 
