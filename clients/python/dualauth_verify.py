@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import jwt
 
@@ -38,12 +38,15 @@ __all__ = ["Claims", "VerificationError", "Verifier"]
 _log = logging.getLogger("dualauth")
 
 _LEEWAY = 5  # Seconds that the clock of whoever signed a token may be ahead; entries of the feed are kept as much longer.
-_KEYS_LIFETIME = 300  # Seconds; only without a feed, which tells of changed keys.
-_KEYS_TIMEOUT = 5.0  # Seconds; likewise.
+_KEYS_LIFETIME = 300  # Seconds; with a feed, too: it tells of new keys, and a key is also withdrawn by time alone.
+_KEYS_TIMEOUT = 5.0  # Seconds; only without a feed, whose bound limits this, too.
 _UNKNOWN_KID_PAUSE = 1.0  # Seconds between two looks for a key: a token's `kid` is its sender's choice.
 _CACHE_SIZE = 10_000
 _NODE_PACE = 1.0  # Seconds between two looks of a node at its own feed, at most.
 _LONGEST_WAIT = 25.0  # Seconds for which the server holds a question, at most.
+_SHORTEST_WAIT = 0.25  # Seconds; what a proxy cuts off is asked for with shorter waits, down to this.
+_LONG_BEFORE = 60  # Seconds; no two clocks are that far apart, so it is certain which of two events was first.
+_WARNING_PAUSE = 60.0  # Seconds between two warnings that requests may cause.
 
 _PROBLEMS = {
     "not_authenticated": (401, "Not signed in", "Bearer"),
@@ -184,7 +187,19 @@ def _uuid(value: object) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
-def _claims(part: str, issuer: str, audience: str) -> Claims:
+class _RareWarning:
+    """A warning that is given once in a while, however often there is a reason."""
+
+    def __init__(self) -> None:
+        self._given_at = float("-inf")
+
+    def __call__(self, message: str, *values: object) -> None:
+        if _elapsed() > self._given_at + _WARNING_PAUSE:
+            self._given_at = _elapsed()
+            _log.warning(message, *values)
+
+
+def _claims(part: str, issuer: str, audience: str, warn: _RareWarning) -> Claims:
     """The claims of a token from this issuer, for this audience (RFC 9068, section 2.2)."""
     members = _members(part)
 
@@ -197,9 +212,14 @@ def _claims(part: str, issuer: str, audience: str) -> Claims:
     aud = members.get("aud")
     # As dualauth writes it: one audience is a string, and several are an array.
     audiences = (aud,) if isinstance(aud, str) else _strings(aud)
-    if (isinstance(aud, list) and len(aud) < 2) or audience not in audiences:
+    if isinstance(aud, list) and len(aud) < 2:
         raise _invalid()
-    if required("iss", _string) != issuer:
+    iss = required("iss", _string)
+    if iss != issuer:
+        warn("a token of the issuer %r, expected %r", iss, issuer)
+        raise _invalid()
+    if audience not in audiences:
+        warn("a token for %r, expected %r", aud, audience)
         raise _invalid()
     return Claims(
         sub=required("sub", _uuid),
@@ -283,7 +303,8 @@ class _Connection:
             raise OSError(f"{path}: {error}") from error
         if not isinstance(answer, dict):
             connection.close()  # The next one may lead to another node.
-            raise OSError(f"{path}: status {status}")
+            refused = status == 401
+            raise OSError("dualauth refuses the client's id or secret" if refused else f"{path}: status {status}")
         self._kept = connection
         return answer
 
@@ -315,8 +336,9 @@ class _Connection:
 class _KeySet:
     """The published keys. Fetches never overlap, so an older answer can't replace a newer one."""
 
-    def __init__(self, url: str, timeout: float, lifetime: float) -> None:
-        self._connection, self._timeout, self._lifetime = _Connection(url), timeout, lifetime
+    def __init__(self, url: str, timeout: float, *, must_be_current: bool) -> None:
+        self._connection, self._timeout, self._must_be_current = _Connection(url), timeout, must_be_current
+        self._warn_of_none = _RareWarning()
         self._fetching, self._looking = threading.Lock(), threading.Lock()
         self._keys: dict[str, _Key] = {}
         self._fetched_at = self._looked_at = float("-inf")
@@ -334,7 +356,7 @@ class _KeySet:
         """The key of this name, which may have to be fetched. OSError if that failed."""
         if kid not in self._keys:
             self._look_again()
-        elif _elapsed() > max(self._fetched_at + self._lifetime, self._looked_at + _UNKNOWN_KID_PAUSE):
+        elif _elapsed() > max(self._fetched_at + _KEYS_LIFETIME, self._looked_at + _UNKNOWN_KID_PAUSE):
             self._refresh()
         key = self._keys.get(kid)
         if key is None:
@@ -367,13 +389,16 @@ class _KeySet:
                 raise OSError("the keys could not be fetched")
 
     def fetch(self) -> None:
-        """Fetches them; if a feed tells of changes, what is committed, whatever caches have. OSError if that failed."""
+        """Fetches them, if need be in a way that no cache can answer. OSError if that failed."""
         with self._fetching:
             sent = _elapsed()
-            path, headers = "/.well-known/jwks.json", {"Cache-Control": "no-cache"} if self._lifetime == float("inf") else {}
-            jwks = self._connection.json(path, self._timeout, headers).get("keys")
+            path = "/.well-known/jwks.json"
+            query = f"?current={time.time_ns() // 1000}" if self._must_be_current else ""
+            jwks = self._connection.json(path + query, self._timeout, {}).get("keys")
             if not isinstance(jwks, list):
                 raise OSError(f"{path}: no keys")
+            if not jwks:
+                self._warn_of_none("dualauth publishes no keys: JWT_ALGORITHM=HS256")
             self._keys, self._fetched_at = self._read(jwks), sent
 
     def _read(self, jwks: list[Any]) -> dict[str, _Key]:
@@ -393,14 +418,15 @@ class _Knowledge:
     """What the feed has told: logins that have ended, and owners' names and roles, each with when it may be forgotten."""
 
     ended: dict[str, float] = field(default_factory=dict)
-    owners: dict[str, tuple[str, tuple[str, ...], float]] = field(default_factory=dict)
+    owners: dict[str, tuple[str | None, tuple[str, ...], float]] = field(default_factory=dict)
     since: float = float("-inf")  # by `_elapsed`: nothing that was acknowledged before is missing
+    forgot_at: float = float("-inf")  # the latest time of day at which entries were forgotten
 
     def add(self, answer: Mapping[str, Any]) -> None:
         # Read before any is kept: an answer that can't be read changes nothing.
         ended = {_uuid(entry["sid"]): _until(entry) for entry in answer["ended"]}
         owners = {
-            _uuid(entry["sub"]): (_string(entry["username"]), _strings(entry["roles"]), _until(entry))
+            _uuid(entry["sub"]): (_username(entry), _strings(entry["roles"]), _until(entry))
             for entry in answer["roles"]
         }
         self.ended.update(ended)
@@ -410,13 +436,26 @@ class _Knowledge:
         now = time.time()
         self.ended = {sid: until for sid, until in self.ended.items() if until > now}
         self.owners = {sub: owner for sub, owner in self.owners.items() if owner[2] > now}
+        self.forgot_at = max(self.forgot_at, now)
+
+    def lacks_entries(self) -> bool:
+        """Whether the time of day was set back so far that entries may have been forgotten too early."""
+        return time.time() + _LEEWAY <= self.forgot_at
 
     def has_ended(self, claims: Claims) -> bool:
         return claims.sid in self.ended
 
     def differs(self, claims: Claims) -> bool:
-        owner = self.owners.get(claims.sub)
-        return owner is not None and owner[:2] != (claims.username, claims.roles)
+        username, roles, _ = self.owners.get(claims.sub, (None, claims.roles, 0))
+        return username not in (None, claims.username) or roles != claims.roles
+
+    def is_long_after(self, claims: Claims) -> bool:
+        """Whether a token is certainly older than what is known."""
+        return claims.iat + _LONG_BEFORE < time.time() - (_elapsed() - self.since)
+
+
+def _username(entry: Mapping[str, Any]) -> str | None:
+    return None if entry.get("username") is None else _string(entry["username"])
 
 
 def _until(entry: Mapping[str, Any]) -> float:
@@ -427,13 +466,17 @@ class _Feed:
     """Follows `POST /jwt/feed`. An answer is dropped if another one was applied since it was asked for."""
 
     def __init__(self, url: str, client: tuple[str, str], bound: float, keys: _KeySet) -> None:
-        basic = base64.b64encode(":".join(client).encode()).decode()
+        # RFC 6749, section 2.3.1.
+        basic = base64.b64encode(":".join(quote_plus(part, errors="replace") for part in client).encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         self._bound, self._keys = bound, keys
+        self._pace = min(bound / 4, _LONGEST_WAIT)
+        self._was_fresh = True
         self._connection, self._connection_again = _Connection(url), _Connection(url)
         self._applying, self._again = threading.Lock(), threading.Lock()
         self._cursor, self._applied = "", 0
         self._loading: _Knowledge | None = None  # pages that are to replace what is known
+        self._is_in_parts = False  # The last answer said that there is more.
         self._pruned_at = _elapsed()
         self.known: _Knowledge | None = None
         self.tried = threading.Event()  # It was loaded, or that failed.
@@ -441,7 +484,7 @@ class _Feed:
         threading.Thread(target=self._follow, name="dualauth-feed", daemon=True).start()
 
     def is_fresh(self, known: _Knowledge | None) -> bool:
-        return known is not None and _elapsed() - known.since <= self._bound
+        return known is not None and _elapsed() - known.since <= self._bound and not known.lacks_entries()
 
     def close(self) -> None:
         self._closed.set()
@@ -454,62 +497,99 @@ class _Feed:
         A node may be behind the one that signed a token, and its answers say by how much.
         """
         called = _elapsed()
+        give_up_at = called + min(self._bound, _NODE_PACE) + _NODE_PACE
         with self._again:
-            while self.known is None or self.known.since < called:
-                if _elapsed() > called + self._bound + _NODE_PACE:
+            while self._is_behind(called):
+                if _elapsed() > give_up_at:
                     raise OSError("/jwt/feed: the node is behind")
-                self._ask(self._connection_again, 0)
-                if self.known is None or self.known.since < called:
+                self._ask(self._connection_again, 0, max(give_up_at - _elapsed(), 0.01))
+                if self._is_behind(called) and not self._is_in_parts:
                     time.sleep(min(self._bound / 16, _NODE_PACE / 4))
 
+    def _is_behind(self, moment: float) -> bool:
+        return self.known is None or self.known.since < moment
+
     def _follow(self) -> None:
-        failures = 0
+        failures, longest = 0, self._pace
         while not self._closed.is_set():
+            began = _elapsed()
+            # Behind, the present is asked for; else news.
+            wait = longest if failures == 0 and self.is_fresh(self.known) else 0.0
             try:
-                self._ask(self._connection, min(self._bound / 4, _LONGEST_WAIT))
-                if failures > 1:
-                    _log.info("dualauth's revocations are followed again")
-                failures = 0
-                if self.known is not None:
-                    self.tried.set()
+                has_news = self._ask(self._connection, wait)
             except Exception as error:  # Whatever it is, the thread has to go on.
                 failures += 1
-                if failures == 1:
-                    continue  # At once: another node may answer.
-                if failures == 2:
-                    _log.warning("dualauth's revocations can't be followed: %s", error)
+                if wait > 0:
+                    longest = max(longest / 2, min(longest, _SHORTEST_WAIT))  # A proxy may not let it wait that long.
+                if failures > 1:  # The first is asked again at once: another node may answer.
+                    self._log_change(error)
+                    self.tried.set()
+                    self._closed.wait(min(self._pace * 2 ** min(failures - 2, 16), 1.0))
+                continue
+            failures = 0
+            if wait > 0:
+                longest = min(longest * 1.05, self._pace)
+            self._log_change(None)
+            if self.known is not None:
                 self.tried.set()
-                self._closed.wait(min(self._bound / 4 * 2 ** min(failures - 2, 16), 1.0))
+            if not has_news:  # However dualauth answers, it is not asked more often.
+                self._closed.wait(max(began + (wait or self._pace) - _elapsed(), 0.0))
         self._connection.close()
 
-    def _ask(self, connection: _Connection, wait: float) -> None:
-        applied, sent = self._applied, _elapsed()
-        form = urlencode({"cursor": self._cursor, "wait": f"{wait:.3f}"}).encode()
-        answer = connection.json("/jwt/feed", wait + self._bound, self._headers, form)
+    def _log_change(self, error: Exception | None) -> None:
+        """Logs when revocations are no longer known in time, and when they are again."""
+        is_fresh = self.is_fresh(self.known)
+        if is_fresh == self._was_fresh or (error is None and self._is_in_parts):
+            return
+        self._was_fresh = is_fresh
+        if is_fresh:
+            _log.warning("dualauth's revocations are followed again")
+        elif error is not None:
+            _log.warning("dualauth's revocations can't be followed: %s", error)
+        else:
+            _log.warning(
+                "dualauth's answers are older than staleness_bound: its own STALENESS_BOUND must not be larger"
+            )
+
+    def _ask(self, connection: _Connection, wait: float, at_most: float = float("inf")) -> bool:
+        """Asks what is new, and applies the answer, which takes `at_most` seconds. Returns whether there was news."""
+        applied, sent, cursor = self._applied, _elapsed(), self._cursor
+        if self._loading is None and self.known is not None and self.known.lacks_entries():
+            cursor = ""  # All is read again.
+        form = urlencode({"cursor": cursor, "wait": f"{wait:.3f}"}).encode()
+        answer = connection.json("/jwt/feed", min(wait + self._bound / 2, at_most), self._headers, form)
         try:
-            if answer["anew"] or answer["keys_changed"] or (self.known is None and self._loading is None):
+            if answer["anew"] or answer["keys_changed"] or not cursor:
                 self._keys.fetch()  # First: what is known of revocations is never newer than the keys.
             with self._applying:
-                if self._applied == applied:
-                    self._apply(answer, sent)
+                if self._applied != applied:
+                    return True  # What it says has to be asked for again.
+                self._apply(answer, not cursor, sent)
+            return any(answer[name] for name in ("anew", "more", "keys_changed", "ended", "roles"))
         except (LookupError, TypeError, ValueError, AttributeError, VerificationError) as error:
             raise OSError(f"/jwt/feed: an answer that can't be read: {error!r}") from error
 
-    def _apply(self, answer: Mapping[str, Any], sent: float) -> None:
-        begins_anew = answer["anew"] or (self.known is None and self._loading is None)
-        loading = _Knowledge() if begins_anew else self._loading
+    def _apply(self, answer: Mapping[str, Any], is_first: bool, sent: float) -> None:
+        loading = _Knowledge() if answer["anew"] or is_first else self._loading
         known = loading or self.known or _Knowledge()
         cursor, since, more = str(answer["cursor"]), sent - answer["age_ms"] / 1000, bool(answer["more"])
         known.add(answer)
-        self._cursor, self._applied = cursor, self._applied + 1
+        # A part has an age of its own: what is known is not complete until the last one.
+        known.since = since if more or self._is_in_parts else max(since, known.since)
+        self._cursor, self._applied, self._is_in_parts = cursor, self._applied + 1, more
         if more:
             self._loading = loading
             return
-        known.since = max(since, known.since)
         self.known, self._loading = known, None
         if sent > self._pruned_at + 60:
             self._pruned_at = sent
             known.forget_expired()
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)  # A port that is no number is a ValueError, too, once it is read.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError(f"no URL with http:// or https://: {url!r}")
 
 
 class Verifier:
@@ -537,8 +617,12 @@ class Verifier:
         if (client_id is None) != (client_secret is None):
             raise ValueError("client_id and client_secret belong together")
         self._issuer, self._audience, self._url = issuer, audience, url or issuer
+        _check_url(self._url)
         self._client = (client_id, client_secret) if client_id is not None and client_secret is not None else None
         self._bound, self._serves_stale = staleness_bound, when_stale == "serve"
+        self._warn_of_others = _RareWarning()
+        if self._client is None:
+            _log.info("revocations are not followed")
         self._forget()
         _verifiers.add(self)
 
@@ -546,9 +630,9 @@ class Verifier:
         """As new: a process that was forked has neither the thread nor connections of its own."""
         self._lock = threading.Lock()
         if self._client is None:
-            self._keys = _KeySet(self._url, _KEYS_TIMEOUT, _KEYS_LIFETIME)
+            self._keys = _KeySet(self._url, _KEYS_TIMEOUT, must_be_current=False)
         else:
-            self._keys = _KeySet(self._url, max(self._bound, 1.0), float("inf"))
+            self._keys = _KeySet(self._url, max(self._bound, 1.0), must_be_current=True)
         self._feed: _Feed | None = None
         self._verified: dict[bytes, tuple[str, _Key, Claims]] = {}
 
@@ -614,7 +698,7 @@ class Verifier:
         if algorithm != key.algorithm:
             raise _invalid()
         key.check_signature(token)
-        claims = _claims(parts[1], self._issuer, self._audience)
+        claims = _claims(parts[1], self._issuer, self._audience, self._warn_of_others)
         with self._lock:
             if len(self._verified) >= _CACHE_SIZE:
                 del self._verified[next(iter(self._verified))]  # the oldest
@@ -625,7 +709,7 @@ class Verifier:
         known = feed.known
         if known is None or not (self._serves_stale or feed.is_fresh(known)):
             raise _unavailable()
-        if not known.has_ended(claims) and known.differs(claims):
+        if not known.has_ended(claims) and known.differs(claims) and not known.is_long_after(claims):
             feed.ask_again()  # Roles change back and forth: the token may be newer than what is known.
             known = feed.known or known
         if known.has_ended(claims):

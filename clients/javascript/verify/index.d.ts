@@ -35,7 +35,7 @@ export interface Options {
   stalenessBound?: number;
   /** When it is older, tokens are refused with 503 (the default), or accepted unless they are known to be revoked. */
   whenStale?: "refuse" | "serve";
-  /** Is told when the feed is lost, and when it is there again; `console` by default. */
+  /** Is told what an operator should know, such as that the feed is lost, or there again; `console` by default. */
   log?: { warn(message: string): void; info(message: string): void };
 }
 
@@ -71,5 +71,5 @@ export function middleware(
 ): (
   request: { headersDistinct: { authorization?: string[] }; auth?: Claims },
   response: { writeHead(status: number, headers: Record<string, string>): unknown; end(body: string): unknown },
-  next: () => void,
+  next: (error?: unknown) => void,
 ) => Promise<void>;

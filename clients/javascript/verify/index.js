@@ -9,13 +9,16 @@
 import { compactVerify, importJWK } from "jose";
 
 const LEEWAY = 5; // Seconds that the clock of whoever signed a token may be ahead; entries of the feed are kept as much longer.
-const KEYS_LIFETIME = 300; // Seconds; only without a feed, which tells of changed keys.
-const KEYS_TIMEOUT = 5; // Seconds; likewise.
+const KEYS_LIFETIME = 300; // Seconds; with a feed, too: it tells of new keys, and a key is also withdrawn by time alone.
+const KEYS_TIMEOUT = 5; // Seconds; only without a feed, whose bound limits this, too.
 const UNKNOWN_KID_PAUSE = 1; // Seconds between two looks for a key: a token's `kid` is its sender's choice.
 const CACHE_SIZE = 10_000;
 const LONGEST_TOKEN = 65_536;
 const NODE_PACE = 1; // Seconds between two looks of a node at its own feed, at most.
 const LONGEST_WAIT = 25; // Seconds for which the server holds a question, at most.
+const SHORTEST_WAIT = 0.25; // Seconds; what a proxy cuts off is asked for with shorter waits, down to this.
+const LONG_BEFORE = 60; // Seconds; no two clocks are that far apart, so it is certain which of two events was first.
+const WARNING_PAUSE = 60; // Seconds between two warnings that requests may cause.
 
 const INVALID_TOKEN = 'Bearer error="invalid_token"';
 const PROBLEMS = {
@@ -152,14 +155,22 @@ function headerOf(part) {
 }
 
 /** The claims of a token from this issuer, for this audience (RFC 9068, section 2.2). */
-function claimsOf(part, issuer, audience) {
+function claimsOf(part, issuer, audience, warn) {
   const claims = members(part);
   const optional = (name, read) => (claims.has(name) ? read(claims.get(name)) : undefined);
   const aud = claims.get("aud");
   // As dualauth writes it: one audience is a string, and several are an array.
   const audiences = aud?.startsWith("[") ? strings(aud) : [string(aud)];
-  if ((aud.startsWith("[") && audiences.length < 2) || !audiences.includes(audience)) throw invalid();
-  if (string(claims.get("iss")) !== issuer) throw invalid();
+  if (aud.startsWith("[") && audiences.length < 2) throw invalid();
+  const iss = string(claims.get("iss"));
+  if (iss !== issuer) {
+    warn(`a token of the issuer ${JSON.stringify(iss)}, expected ${JSON.stringify(issuer)}`);
+    throw invalid();
+  }
+  if (!audiences.includes(audience)) {
+    warn(`a token for ${JSON.stringify(JSON.parse(aud))}, expected ${JSON.stringify(audience)}`);
+    throw invalid();
+  }
   return Object.freeze({
     sub: uuid(claims.get("sub")),
     username: string(claims.get("username")),
@@ -188,6 +199,19 @@ const moment = () => ({ monotonic: performance.now(), wall: Date.now() });
 /** Seconds since then, rather too many than too few. */
 const secondsSince = (then) => Math.max(performance.now() - then.monotonic, Date.now() - then.wall) / 1000;
 
+/** A warning that is given once in a while, however often there is a reason. */
+function rareWarning(log) {
+  let given = { monotonic: -Infinity, wall: -Infinity };
+  return (message) => {
+    if (secondsSince(given) <= WARNING_PAUSE) return;
+    given = moment();
+    log.warn(message);
+  };
+}
+
+/** As in `application/x-www-form-urlencoded`. */
+const formEncoded = (text) => new URLSearchParams([["", text]]).toString().slice(1);
+
 const sleep = (seconds) =>
   new Promise((resolve) => {
     // A wait alone keeps no process alive.
@@ -200,6 +224,7 @@ async function fetchJson(url, seconds, init, controller = new AbortController(),
   try {
     const response = await fetch(url, { redirect: "error", ...init, signal: controller.signal });
     const answer = await response.text();
+    if (response.status === 401) throw new Error("dualauth refuses the client's id or secret");
     if (response.status !== 200) throw new Error(`status ${response.status}`);
     return JSON.parse(answer);
   } catch (error) {
@@ -215,17 +240,19 @@ async function fetchJson(url, seconds, init, controller = new AbortController(),
 class KeySet {
   #url;
   #timeout;
-  #lifetime;
+  #mustBeCurrent;
+  #warnOfNone;
   #keys = new Map();
   #fetchedAt = { monotonic: -Infinity, wall: -Infinity };
   #queue = Promise.resolve();
   #looking;
   #looked = { at: this.#fetchedAt, failed: false };
 
-  constructor(url, timeout, lifetime) {
+  constructor(url, timeout, mustBeCurrent, log) {
     this.#url = `${url}/.well-known/jwks.json`;
     this.#timeout = timeout;
-    this.#lifetime = lifetime;
+    this.#mustBeCurrent = mustBeCurrent;
+    this.#warnOfNone = rareWarning(log);
   }
 
   async areKnown() {
@@ -241,7 +268,7 @@ class KeySet {
   async find(kid) {
     if (!this.#keys.has(kid)) await this.#lookAgain();
     // Nobody waits for this: while it fails, old keys are as good as they were.
-    else if (secondsSince(this.#fetchedAt) > this.#lifetime) this.#lookAgain().catch(() => {});
+    else if (secondsSince(this.#fetchedAt) > KEYS_LIFETIME) this.#lookAgain().catch(() => {});
     const key = this.#keys.get(kid);
     if (key === undefined) throw invalid();
     return key;
@@ -265,7 +292,7 @@ class KeySet {
     }
   }
 
-  /** Fetches them; if a feed tells of changes, what is committed, whatever caches have. */
+  /** Fetches them, if need be in a way that no cache can answer. */
   fetch() {
     const turn = this.#queue.then(() => this.#fetch());
     this.#queue = turn.catch(() => {});
@@ -274,8 +301,10 @@ class KeySet {
 
   async #fetch() {
     const sent = moment();
-    const headers = this.#lifetime === Infinity ? { "Cache-Control": "no-cache" } : {};
-    const { keys } = await fetchJson(this.#url, this.#timeout, { headers });
+    const microseconds = Math.round((performance.timeOrigin + sent.monotonic) * 1000);
+    const query = this.#mustBeCurrent ? `?current=${microseconds}` : "";
+    const { keys } = await fetchJson(this.#url + query, this.#timeout, {});
+    if (keys.length === 0) this.#warnOfNone("dualauth publishes no keys: JWT_ALGORITHM=HS256");
     const read = await Promise.all(keys.map((jwk) => this.#read(jwk)));
     this.#keys = new Map(read.filter((key) => key !== undefined).map((key) => [key.kid, key]));
     this.#fetchedAt = sent;
@@ -297,6 +326,8 @@ class KeySet {
 class Knowledge {
   #ended = new Map();
   #owners = new Map();
+  /** The latest time of day at which entries were forgotten. */
+  #forgotAt = -Infinity;
   /** Nothing that was acknowledged before is missing. */
   since;
 
@@ -310,8 +341,8 @@ class Knowledge {
     // Read before any is kept: an answer that can't be read changes nothing.
     const dead = ended.map((entry) => [id(entry.sid), until(entry)]);
     const owners = roles.map((entry) => {
-      const owner = { username: string(JSON.stringify(entry.username)), roles: strings(JSON.stringify(entry.roles)) };
-      return [id(entry.sub), { ...owner, until: until(entry) }];
+      const username = entry.username == null ? undefined : string(JSON.stringify(entry.username));
+      return [id(entry.sub), { username, roles: strings(JSON.stringify(entry.roles)), until: until(entry) }];
     });
     for (const [sid, time] of dead) this.#ended.set(sid, time);
     for (const [sub, owner] of owners) this.#owners.set(sub, owner);
@@ -321,6 +352,12 @@ class Knowledge {
     const now = Date.now();
     for (const [sid, until] of this.#ended) if (until <= now) this.#ended.delete(sid);
     for (const [sub, { until }] of this.#owners) if (until <= now) this.#owners.delete(sub);
+    this.#forgotAt = Math.max(this.#forgotAt, now);
+  }
+
+  /** Whether the time of day was set back so far that entries may have been forgotten too early. */
+  lacksEntries() {
+    return Date.now() + LEEWAY * 1000 <= this.#forgotAt;
   }
 
   hasEnded({ sid }) {
@@ -330,7 +367,12 @@ class Knowledge {
   differs({ sub, username, roles }) {
     const owner = this.#owners.get(sub);
     if (owner === undefined) return false;
-    return owner.username !== username || JSON.stringify(owner.roles) !== JSON.stringify(roles);
+    return (owner.username ?? username) !== username || JSON.stringify(owner.roles) !== JSON.stringify(roles);
+  }
+
+  /** Whether a token is certainly older than what is known. */
+  isLongAfter({ iat }) {
+    return iat + LONG_BEFORE < Date.now() / 1000 - secondsSince(this.since);
   }
 }
 
@@ -339,11 +381,14 @@ class Feed {
   #url;
   #headers;
   #bound;
+  #pace;
   #keys;
   #log;
+  #wasFresh = true;
   #cursor = "";
   #applied = 0; // how many answers
   #loading; // pages that are to replace what is known
+  #isInParts = false; // The last answer said that there is more.
   #prunedAt = moment();
   #again;
   #held = new AbortController();
@@ -355,15 +400,18 @@ class Feed {
 
   constructor(url, clientId, clientSecret, bound, keys, log) {
     this.#url = `${url}/jwt/feed`;
-    this.#headers = { Authorization: `Basic ${btoa(`${clientId}:${clientSecret}`)}` };
+    // RFC 6749, section 2.3.1.
+    const basic = btoa(`${formEncoded(clientId)}:${formEncoded(clientSecret)}`);
+    this.#headers = { Authorization: `Basic ${basic}` };
     this.#bound = bound;
+    this.#pace = Math.min(bound / 4, LONGEST_WAIT);
     this.#keys = keys;
     this.#log = log;
     this.tried = new Promise((resolve) => this.#follow(resolve));
   }
 
   isFresh(known) {
-    return known !== undefined && secondsSince(known.since) <= this.#bound;
+    return known !== undefined && secondsSince(known.since) <= this.#bound && !known.lacksEntries();
   }
 
   close() {
@@ -377,61 +425,88 @@ class Feed {
    */
   async askAgain() {
     const called = moment();
+    const patience = Math.min(this.#bound, NODE_PACE) + NODE_PACE;
     const isBehind = () => this.known === undefined || this.known.since.monotonic < called.monotonic;
     while (isBehind()) {
-      if (secondsSince(called) > this.#bound + NODE_PACE) throw new Error("/jwt/feed: the node is behind");
-      await (this.#again ??= this.#ask(0).finally(() => (this.#again = undefined)));
-      if (isBehind()) await sleep(Math.min(this.#bound / 16, NODE_PACE / 4));
+      const left = patience - secondsSince(called);
+      if (left < 0) throw new Error("/jwt/feed: the node is behind");
+      await (this.#again ??= this.#ask(0, left).finally(() => (this.#again = undefined)));
+      if (isBehind() && !this.#isInParts) await sleep(Math.min(this.#bound / 16, NODE_PACE / 4));
     }
   }
 
   async #follow(tried) {
-    let failures = 0;
+    let [failures, longest] = [0, this.#pace];
     while (!this.#closed) {
+      const began = moment();
+      // Behind, the present is asked for; else news.
+      const wait = failures === 0 && this.isFresh(this.known) ? longest : 0;
       try {
         this.#held = new AbortController();
-        await this.#ask(Math.min(this.#bound / 4, LONGEST_WAIT), this.#held);
-        if (failures > 1) this.#log.info("dualauth's revocations are followed again");
+        const hasNews = await this.#ask(wait, Infinity, this.#held);
         failures = 0;
+        if (wait > 0) longest = Math.min(longest * 1.05, this.#pace);
+        this.#logChange();
         if (this.known !== undefined) tried();
+        // However dualauth answers, it is not asked more often.
+        if (!hasNews) await sleep(Math.max((wait || this.#pace) - secondsSince(began), 0));
       } catch (error) {
         if (this.#closed) break;
         failures += 1;
+        if (wait > 0) longest = Math.max(longest / 2, Math.min(longest, SHORTEST_WAIT)); // A proxy may not let it wait that long.
         if (failures === 1) continue; // At once: another node may answer.
-        if (failures === 2) this.#log.warn(`dualauth's revocations can't be followed: ${error.message}`);
+        this.#logChange(error);
         tried();
-        await sleep(Math.min((this.#bound / 4) * 2 ** Math.min(failures - 2, 16), 1));
+        await sleep(Math.min(this.#pace * 2 ** Math.min(failures - 2, 16), 1));
       }
     }
     tried();
   }
 
-  async #ask(wait, controller) {
-    const [applied, sent] = [this.#applied, moment()];
-    const body = new URLSearchParams({ cursor: this.#cursor, wait: wait.toFixed(3) });
-    const init = { method: "POST", headers: this.#headers, body };
-    const answer = await fetchJson(this.#url, wait + this.#bound, init, controller);
-    const isFirst = this.known === undefined && this.#loading === undefined;
-    // First: what is known of revocations is never newer than the keys.
-    if (isFirst || answer.anew || answer.keys_changed) await this.#keys.fetch();
-    if (this.#applied === applied) this.#apply(answer, sent);
+  /** Logs when revocations are no longer known in time, and when they are again. */
+  #logChange(error) {
+    const isFresh = this.isFresh(this.known);
+    if (isFresh === this.#wasFresh || (error === undefined && this.#isInParts)) return;
+    this.#wasFresh = isFresh;
+    const lost = error
+      ? `dualauth's revocations can't be followed: ${error.message}`
+      : "dualauth's answers are older than stalenessBound: its own STALENESS_BOUND must not be larger";
+    this.#log.warn(isFresh ? "dualauth's revocations are followed again" : lost);
   }
 
-  #apply(answer, sent) {
+  /** Asks what is new, and applies the answer, which takes `atMost` seconds. Returns whether there was news. */
+  async #ask(wait, atMost, controller) {
+    const [applied, sent] = [this.#applied, moment()];
+    const readsAllAgain = this.#loading === undefined && this.known?.lacksEntries();
+    const cursor = readsAllAgain ? "" : this.#cursor;
+    const body = new URLSearchParams({ cursor, wait: wait.toFixed(3) });
+    const init = { method: "POST", headers: this.#headers, body };
+    const answer = await fetchJson(this.#url, Math.min(wait + this.#bound / 2, atMost), init, controller);
+    const { anew, more, keys_changed: keysChanged, ended, roles } = answer;
+    // First: what is known of revocations is never newer than the keys.
+    if (anew || keysChanged || cursor === "") await this.#keys.fetch();
+    if (this.#applied !== applied) return true; // What it says has to be asked for again.
+    this.#apply(answer, cursor === "", sent);
+    return anew || more || keysChanged || ended.length > 0 || roles.length > 0;
+  }
+
+  #apply(answer, isFirst, sent) {
     const { cursor, anew, more, age_ms: age } = answer;
     if (typeof cursor !== "string" || !Number.isFinite(age)) throw new Error("/jwt/feed: an answer that can't be read");
-    const beginsAnew = anew || (this.known === undefined && this.#loading === undefined);
-    const loading = beginsAnew ? new Knowledge() : this.#loading;
+    const loading = anew || isFirst ? new Knowledge() : this.#loading;
     const known = loading ?? this.known;
     known.add(answer);
+    const since = { monotonic: sent.monotonic - age, wall: sent.wall - age };
+    // A part has an age of its own: what is known is not complete until the last one.
+    const isExact = more || this.#isInParts || known.since === undefined;
+    if (isExact || known.since.monotonic < since.monotonic) known.since = since;
     this.#cursor = cursor;
     this.#applied += 1;
+    this.#isInParts = more;
     if (more) {
       this.#loading = loading;
       return;
     }
-    const since = { monotonic: sent.monotonic - age, wall: sent.wall - age };
-    if (known.since === undefined || known.since.monotonic < since.monotonic) known.since = since;
     this.known = known;
     this.#loading = undefined;
     if (secondsSince(this.#prunedAt) > 60) {
@@ -441,12 +516,17 @@ class Feed {
   }
 }
 
+function checkUrl(url) {
+  if (!/^https?:\/\/[^/]/i.test(url) || !URL.canParse(url)) throw new TypeError(`no URL with http:// or https://: ${url}`);
+}
+
 /** Verifies access tokens. One is made for all requests. The options are described in `index.d.ts`. */
 export class Verifier {
   #options;
   #url;
   #keys;
   #feed;
+  #warnOfOthers;
   #verified = new Map();
 
   constructor({ issuer, audience, url = issuer, clientId, clientSecret, stalenessBound = 1, whenStale = "refuse", log = console }) {
@@ -454,10 +534,13 @@ export class Verifier {
     if (!["refuse", "serve"].includes(whenStale)) throw new RangeError('whenStale is "refuse" or "serve"');
     if (!(stalenessBound > 0)) throw new RangeError("stalenessBound is a number of seconds above 0");
     if ((clientId === undefined) !== (clientSecret === undefined)) throw new TypeError("clientId needs clientSecret");
+    checkUrl(url);
     this.#options = { issuer, audience, clientId, clientSecret, stalenessBound, whenStale, log };
     this.#url = url.replace(/\/+$/, "");
-    const [timeout, lifetime] = clientId === undefined ? [KEYS_TIMEOUT, KEYS_LIFETIME] : [Math.max(stalenessBound, 1), Infinity];
-    this.#keys = new KeySet(this.#url, timeout, lifetime);
+    this.#warnOfOthers = rareWarning(log);
+    const follows = clientId !== undefined;
+    this.#keys = new KeySet(this.#url, follows ? Math.max(stalenessBound, 1) : KEYS_TIMEOUT, follows, log);
+    if (!follows) log.info("revocations are not followed");
   }
 
   /** The feed, which the first caller starts: they wait until it is loaded, or that failed. */
@@ -507,7 +590,7 @@ export class Verifier {
     await compactVerify(token, key.publicKey, { algorithms: [alg] }).catch(() => {
       throw invalid();
     });
-    const claims = claimsOf(parts[1], this.#options.issuer, this.#options.audience);
+    const claims = claimsOf(parts[1], this.#options.issuer, this.#options.audience, this.#warnOfOthers);
     if (this.#verified.size >= CACHE_SIZE) this.#verified.delete(this.#verified.keys().next().value); // the oldest
     this.#verified.set(token, { key, claims });
     return claims;
@@ -516,7 +599,7 @@ export class Verifier {
   async #checkRevocation(claims, feed) {
     let known = feed.known;
     if (this.#options.whenStale === "refuse" && !feed.isFresh(known)) throw unavailable();
-    if (!known.hasEnded(claims) && known.differs(claims)) {
+    if (!known.hasEnded(claims) && known.differs(claims) && !known.isLongAfter(claims)) {
       // Roles change back and forth: the token may be newer than what is known.
       await feed.askAgain().catch(orUnavailable);
       known = feed.known;
@@ -539,7 +622,7 @@ export function middleware(verifier) {
     try {
       request.auth = await verifier.authenticate(request.headersDistinct.authorization ?? []);
     } catch (error) {
-      if (!(error instanceof VerificationError)) throw error;
+      if (!(error instanceof VerificationError)) return next(error);
       response.writeHead(error.status, { ...error.headers, "Content-Type": "application/problem+json" });
       response.end(JSON.stringify(error.problem));
       return;

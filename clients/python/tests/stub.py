@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -86,6 +86,9 @@ class Stub:
         self.is_away = self.keys_are_away = False
         self.questions: list[tuple[str, float]] = []
         self.key_fetches = 0
+        self.last_query: dict[str, list[str]] | None = None
+        self.answers_left: int | None = None  # Then it is away.
+        self.longest_hold = float("inf")  # Seconds; a question that may be held for longer gets no answer.
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         # A follower that was closed reads no answer.
@@ -113,9 +116,10 @@ class Stub:
         until = datetime.fromtimestamp(time.time() + lasting, timezone.utc)
         self.tell(ended={"sid": sid, "until": until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")})
 
-    def own(self, sub: str, username: str, roles: list[str]) -> None:
+    def own(self, sub: str, username: str | None, roles: list[str]) -> None:
         until = datetime.fromtimestamp(time.time() + 900, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self.tell(roles={"sub": sub, "username": username, "roles": roles, "until": until})
+        name = {} if username is None else {"username": username}
+        self.tell(roles={"sub": sub, **name, "roles": roles, "until": until})
 
     def publish(self, *signers: Signer) -> None:
         with self.changing():
@@ -141,6 +145,9 @@ class Stub:
             self.news.wait_for(
                 lambda: not knows or len(self.events) > position or str(self.history) != history or self.is_away, wait
             )
+            if self.answers_left is not None:
+                self.is_away = self.is_away or self.answers_left == 0
+                self.answers_left = max(self.answers_left - 1, 0)
             if self.is_away:
                 return None
             if str(self.history) != history:
@@ -159,25 +166,35 @@ class Stub:
             }
 
 
-def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
-    basic = "Basic " + base64.b64encode(f"{stub.client_id}:{stub.client_secret}".encode()).decode()
+def basic(stub: Stub) -> str:
+    pair = f"{quote_plus(stub.client_id)}:{quote_plus(stub.client_secret)}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
 
+
+def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            # Who follows the feed needs what is committed; who does not is served in an outage, too.
-            is_right = (self.headers["Cache-Control"] == "no-cache") == bool(stub.questions)
+            url = urlsplit(self.path)
+            query = parse_qs(url.query)
+            # Who follows the feed needs what is committed; who does not is served from a cache, too.
+            is_right = query.keys() == ({"current"} if stub.questions else set()) and query != stub.last_query
             stub.key_fetches += 1
-            away = stub.keys_are_away or stub.is_away or not is_right or self.path != "/.well-known/jwks.json"
+            stub.last_query = query or None
+            away = stub.keys_are_away or stub.is_away or not is_right or url.path != "/.well-known/jwks.json"
             self._answer(503 if away else 200, {"keys": stub.keys})
 
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode(), keep_blank_values=True)
-            if self.path != "/jwt/feed" or self.headers["Authorization"] != basic:
+            if self.path != "/jwt/feed" or self.headers["Authorization"] != basic(stub):
                 return self._answer(401, {})
-            answer = stub.answer(form["cursor"][0], float(form["wait"][0]))
+            wait = float(form["wait"][0])
+            if wait > stub.longest_hold:
+                stub.questions.append((form["cursor"][0], wait))
+                return self._answer(504, {})
+            answer = stub.answer(form["cursor"][0], wait)
             self._answer(503 if answer is None else 200, answer or {})
 
         def _answer(self, status: int, body: dict[str, Any]) -> None:

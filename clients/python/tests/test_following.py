@@ -11,8 +11,9 @@ import unittest
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import patch
 
-from dualauth_verify import VerificationError, Verifier
+from dualauth_verify import VerificationError, Verifier, _Connection
 
 from tests.stub import Signer, Stub, eventually
 
@@ -51,7 +52,7 @@ class FollowingTests(unittest.TestCase):
         self.assertEqual(self.code(verifier, self.stub.token(sid=sid)), "token_revoked")
         self.assertEqual(self.code(verifier, self.stub.token()), "accepted")
         self.assertTrue(verifier.fresh)
-        self.assertEqual(self.stub.questions[0], ("", 5.0))
+        self.assertEqual(self.stub.questions[0], ("", 0.0), "it waits for no news before it knows the present")
 
     def test_a_revoked_login_is_refused_though_its_token_was_accepted_before(self) -> None:
         verifier, sid = self.verifier(), str(uuid.uuid4())
@@ -228,17 +229,140 @@ class FollowingTests(unittest.TestCase):
         self.assertEqual(self.code(verifier, token), "accepted")
 
     def test_only_a_change_is_logged(self) -> None:
-        verifier = self.verifier(staleness_bound=2.0)
+        verifier = self.verifier(staleness_bound=1.0)
         eventually("it is loaded", lambda: verifier.fresh)
         with self.assertLogs("dualauth", "INFO") as logs:
             for expected in (2, 4):
                 asked = len(self.stub.questions)
                 with self.stub.changing():
                     self.stub.is_away = True
-                eventually("several questions fail", lambda: len(self.stub.questions) > asked + 3)
+                eventually("it is stale", lambda: len(logs.records) == expected - 1)
+                asked = len(self.stub.questions)
+                eventually("more questions fail", lambda: len(self.stub.questions) > asked + 2)
                 self.stub.is_away = False
                 eventually("it is logged", lambda: len(logs.records) >= expected)
-        self.assertEqual([record.levelname for record in logs.records], ["WARNING", "INFO"] * 2)
+        self.assertEqual([record.levelname for record in logs.records], ["WARNING"] * 4)
+        told = [record.getMessage() for record in logs.records]
+        self.assertEqual(told[0], "dualauth's revocations can't be followed: /jwt/feed: status 503")
+        self.assertEqual(told[1], "dualauth's revocations are followed again")
+
+    def test_answers_that_are_too_old_are_logged(self) -> None:
+        verifier = self.verifier(staleness_bound=2.0)
+        self.stub.age_ms = 30_000
+        with self.assertLogs("dualauth", "WARNING") as logs:
+            self.assertFalse(verifier.fresh)
+            eventually("several questions", lambda: len(self.stub.questions) > 3)
+        self.assertEqual(len(logs.records), 1)
+        self.assertIn("must not be larger", logs.records[0].getMessage())
+
+    def test_a_wrong_secret_is_named_in_the_log(self) -> None:
+        with self.assertLogs("dualauth", "WARNING") as logs:
+            verifier = Verifier(self.stub.url, self.stub.url, self.stub.client_id, "wrong", staleness_bound=0.5)
+            self.addCleanup(verifier.close)
+            self.assertFalse(verifier.fresh)
+        self.assertIn("dualauth refuses the client's id or secret", logs.records[0].getMessage())
+
+    def test_an_id_and_a_secret_of_any_characters_are_sent(self) -> None:
+        self.stub.client_id, self.stub.client_secret = "a:b c", "100 %+ö€"
+        self.assertEqual(self.code(self.verifier(), self.stub.token()), "accepted")
+
+    def test_no_entry_is_missed_when_the_clock_jumps_ahead_and_back(self) -> None:
+        verifier, sid = self.verifier(), str(uuid.uuid4())
+        token = self.stub.token(sid=sid)
+        self.stub.end(sid)
+        self.assertEqual(self.code(verifier, token), "token_revoked")
+        now = time.time
+        with patch("dualauth_verify.time.time", lambda: now() + 2_000):
+            verifier._feed.known.forget_expired()  # type: ignore[union-attr]
+        self.assertEqual(self.code(verifier, token), "unavailable")
+        self.stub.end(str(uuid.uuid4()))
+
+        def is_refused_again() -> bool:
+            self.assertNotEqual(self.code(verifier, token), "accepted")
+            return self.code(verifier, token) == "token_revoked"
+
+        eventually("all is read again", is_refused_again)
+        self.assertTrue(verifier.fresh)
+        self.assertEqual([cursor for cursor, _ in self.stub.questions].count(""), 2)
+
+    def test_what_is_known_in_part_is_not_fresh(self) -> None:
+        verifier, sid, last, good = self.verifier(staleness_bound=100), str(uuid.uuid4()), str(uuid.uuid4()), self.stub.token()
+        self.assertEqual(self.code(verifier, good), "accepted")
+        with self.stub.changing():
+            self.stub.page_size, self.stub.answers_left = 1, 1
+            self.stub.end(sid)
+            self.stub.end(last)
+        self.assert_becomes(verifier, good, "unavailable")
+        self.assert_becomes(verifier, self.stub.token(sid=sid), "unavailable")
+        with self.stub.changing():
+            self.stub.answers_left, self.stub.is_away = None, False
+        self.assert_becomes(verifier, good, "accepted")
+        for each in (sid, last):
+            self.assertEqual(self.code(verifier, self.stub.token(sid=each)), "token_revoked")
+
+    def test_a_key_that_is_withdrawn_by_time_alone_is_refused(self) -> None:
+        verifier, old = self.verifier(), self.stub.token()
+        self.assertEqual(self.code(verifier, old), "accepted")
+        self.stub.keys = [Signer("EdDSA").jwk]
+        with patch("dualauth_verify._UNKNOWN_KID_PAUSE", 0.0), patch("dualauth_verify._KEYS_LIFETIME", 0.0):
+            self.assert_becomes(verifier, old, "invalid_token")
+
+    def test_while_it_is_stale_it_waits_for_no_news(self) -> None:
+        verifier = self.verifier(staleness_bound=1.0)
+        self.stub.age_ms = 30_000
+        self.assertFalse(verifier.fresh)
+        eventually("several questions", lambda: len(self.stub.questions) > 3)
+        self.assertEqual({wait for _, wait in self.stub.questions}, {0.0})
+        self.stub.age_ms = 0
+        eventually("a question for news", lambda: self.stub.questions[-1][1] > 0)
+        self.assertTrue(verifier.fresh)
+
+    def test_what_a_proxy_cuts_off_is_asked_for_with_shorter_waits(self) -> None:
+        self.stub.longest_hold = 0.5
+        verifier = self.verifier(staleness_bound=4.0)
+        self.assertTrue(verifier.fresh)
+        eventually("a shorter wait", lambda: self.stub.questions[-1][1] == 0.5)
+        self.assertTrue(verifier.fresh)
+        self.assertEqual([wait for _, wait in self.stub.questions][:4], [0.0, 1.0, 0.0, 0.5])
+
+    def test_a_question_is_given_up_before_what_is_known_is_too_old(self) -> None:
+        verifier = self.verifier()
+        json, limits = _Connection.json, []
+
+        def noted(connection: _Connection, path: str, timeout: float, *others: Any) -> Any:
+            limits.append((path, timeout))
+            return json(connection, path, timeout, *others)
+
+        with patch.object(_Connection, "json", noted):
+            self.assertTrue(verifier.fresh)
+            eventually("a question for news", lambda: ("/jwt/feed", 15.0) in limits)
+        self.assertEqual(limits[0], ("/jwt/feed", 10.0))
+
+    def test_a_token_from_long_before_is_refused_without_a_question(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        self.stub.own(sub, "ada", ["admin"])
+        self.assertTrue(verifier.fresh)
+        eventually("a question for news", lambda: self.stub.questions[-1][1] > 0)
+        asked, now = len(self.stub.questions), int(time.time())
+        self.assertEqual(self.code(verifier, self.stub.token(sub=sub, iat=now - 300)), "token_revoked")
+        self.assertEqual(len(self.stub.questions), asked)
+        self.assertEqual(self.code(verifier, self.stub.token(sub=sub, iat=now - 10)), "token_revoked")
+        self.assertGreater(len(self.stub.questions), asked)
+
+    def test_nobody_waits_long_for_a_node_that_is_behind(self) -> None:
+        verifier, sub = self.verifier(staleness_bound=100), str(uuid.uuid4())
+        self.stub.own(sub, "ada", ["admin"])
+        self.stub.age_ms = 5_000
+        with ThreadPoolExecutor(1) as pool:
+            code = pool.submit(self.code, verifier, self.stub.token(sub=sub))
+            eventually("an answer", code.done)
+            self.assertEqual(code.result(), "unavailable")
+
+    def test_a_name_that_is_not_told_is_not_compared(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        self.stub.own(sub, None, ["user"])
+        self.assertEqual(self.code(verifier, self.stub.token(sub=sub)), "accepted")
+        self.assertEqual(self.code(verifier, self.stub.token(sub=sub, roles=["admin"])), "token_revoked")
 
     def test_settings_that_mean_nothing_are_refused(self) -> None:
         for settings in ({"when_stale": "perhaps"}, {"staleness_bound": 0}, {"staleness_bound": float("nan")}):
@@ -246,6 +370,9 @@ class FollowingTests(unittest.TestCase):
                 self.verifier(**settings)
         with self.assertRaises(ValueError):
             Verifier(self.stub.url, self.stub.url, "an id alone")
+        for url in ("auth.example.com", "localhost:8080", "//localhost", "https://", "ftp://localhost", "http://a:b"):
+            with self.assertRaises(ValueError):
+                self.verifier(url=url)
 
 
 if __name__ == "__main__":

@@ -180,6 +180,25 @@ class TokenTests(unittest.TestCase):
         self.verifier.verify(self.stub.token(aud=["https://other.example.org", own]))
         self.assert_claims_refused(self.stub.claims(aud=[own, 1]))
 
+    def test_a_token_for_others_is_logged_once_in_a_while(self) -> None:
+        with self.assertLogs("dualauth", "WARNING") as logs:
+            for _ in range(3):
+                self.assert_claims_refused(self.stub.claims(aud="https://other.example.org"))
+            self.assert_refused(Signer("EdDSA").token(self.signer.header(), self.stub.claims(iss="forged")))
+        expected = f"a token for 'https://other.example.org', expected '{self.stub.url}'"
+        self.assertEqual([record.getMessage() for record in logs.records], [expected])
+
+    def test_it_is_logged_that_there_are_no_keys(self) -> None:
+        self.stub.keys = []
+        with self.assertLogs("dualauth", "INFO") as logs:
+            verifier = Verifier(self.stub.url, self.stub.url)
+            self.addCleanup(verifier.close)
+            self.assertFalse(verifier.fresh)
+            with self.assertRaises(VerificationError):
+                verifier.verify(self.stub.token())
+        told = ["revocations are not followed", "dualauth publishes no keys: JWT_ALGORITHM=HS256"]
+        self.assertEqual([record.getMessage() for record in logs.records], told)
+
     def test_times_are_whole_seconds(self) -> None:
         claims = json.dumps(self.stub.claims(exp=7))
         for number in ("4e9", "4000000000.0", "9223372036854775808", "1e999", "-0", "NaN", "Infinity", '"4000000000"'):
@@ -231,7 +250,7 @@ class TokenTests(unittest.TestCase):
 
     def test_old_keys_are_fetched_again_and_are_good_while_that_fails(self) -> None:
         self.verifier.verify(self.stub.token())
-        with patch("dualauth_verify._UNKNOWN_KID_PAUSE", 0.0), patch.object(self.verifier._keys, "_lifetime", 0.0):
+        with patch("dualauth_verify._UNKNOWN_KID_PAUSE", 0.0), patch("dualauth_verify._KEYS_LIFETIME", 0.0):
             self.stub.keys_are_away = True
             self.verifier.verify(self.stub.token())
             eventually("a look at the set", lambda: self.stub.key_fetches > 1)

@@ -23,7 +23,7 @@ afterEach(() => {
 /** A bound that a busy machine keeps, where a test is not about what happens beyond it. */
 function following(settings = {}) {
   const { url, clientId, clientSecret } = stub;
-  const log = { warn: () => logged.push("lost"), info: () => logged.push("there") };
+  const log = { warn: (text) => logged.push(text), info: (text) => logged.push(text) };
   const verifier = new Verifier({ issuer: url, audience: url, clientId, clientSecret, stalenessBound: 20, log, ...settings });
   verifiers.push(verifier);
   return verifier;
@@ -42,7 +42,7 @@ test("the first request waits until the feed is loaded", async () => {
   assert.equal(await code(verifier, stub.token({ sid })), "token_revoked");
   assert.equal(await code(verifier, stub.token()), "accepted");
   assert.ok(await verifier.fresh());
-  assert.deepEqual(stub.questions[0], { cursor: "", wait: 5 });
+  assert.deepEqual(stub.questions[0], { cursor: "", wait: 0 }, "it waits for no news before it knows the present");
 });
 
 test("a revoked login is refused though its token was accepted before", async () => {
@@ -186,16 +186,148 @@ test("no news count before the keys that they tell of are there", async () => {
 });
 
 test("only a change is logged", async () => {
-  const verifier = following({ stalenessBound: 2 });
+  const verifier = following({ stalenessBound: 1 });
   await eventually("it is loaded", () => verifier.fresh());
   for (const expected of [2, 4]) {
-    const asked = stub.questions.length;
     stub.leave();
-    await eventually("several questions fail", () => stub.questions.length > asked + 3);
+    await eventually("it is stale", () => logged.length === expected - 1);
+    const asked = stub.questions.length;
+    await eventually("more questions fail", () => stub.questions.length > asked + 2);
     stub.isAway = false;
     await eventually("it is logged", () => logged.length >= expected);
   }
-  assert.deepEqual(logged, ["lost", "there", "lost", "there"]);
+  const lost = "dualauth's revocations can't be followed: /jwt/feed: status 503";
+  const there = "dualauth's revocations are followed again";
+  assert.deepEqual(logged, [lost, there, lost, there]);
+});
+
+test("answers that are too old are logged", async () => {
+  stub.ageMs = 30_000;
+  assert.equal(await following({ stalenessBound: 2 }).fresh(), false);
+  await eventually("several questions", () => stub.questions.length > 3);
+  assert.equal(logged.length, 1);
+  assert.match(logged[0], /must not be larger/);
+});
+
+test("a wrong secret is named in the log", async () => {
+  assert.equal(await following({ clientSecret: "wrong", stalenessBound: 0.5 }).fresh(), false);
+  assert.match(logged[0], /dualauth refuses the client's id or secret/);
+});
+
+test("an id and a secret of any characters are sent", async () => {
+  Object.assign(stub, { clientId: "a:b c", clientSecret: "100 %+ö€" });
+  assert.equal(await code(following(), stub.token()), "accepted");
+});
+
+test("no entry is missed when the clock jumps ahead and back", async (context) => {
+  let ahead = 0;
+  const now = Date.now.bind(Date);
+  context.mock.method(Date, "now", () => now() + ahead);
+  const [verifier, sid] = [following(), randomUUID()];
+  const token = stub.token({ sid });
+  stub.end(sid);
+  assert.equal(await code(verifier, token), "token_revoked");
+  ahead = 2_000_000;
+  const later = stub.token({ sid });
+  await becomes(verifier, later, "unavailable");
+  stub.end(randomUUID()); // Whoever is held asks again.
+  await becomes(verifier, later, "accepted"); // The login's end is forgotten.
+  ahead = 0;
+  assert.equal(await code(verifier, token), "unavailable");
+  stub.end(randomUUID());
+  await eventually("all is read again", async () => {
+    const judged = await code(verifier, token);
+    assert.notEqual(judged, "accepted");
+    return judged === "token_revoked";
+  });
+  assert.ok(await verifier.fresh());
+  assert.equal(stub.questions.filter(({ cursor }) => cursor === "").length, 2);
+});
+
+test("what is known in part is not fresh", async () => {
+  const [verifier, sids, good] = [following({ stalenessBound: 100 }), [randomUUID(), randomUUID()], stub.token()];
+  assert.equal(await code(verifier, good), "accepted");
+  Object.assign(stub, { pageSize: 1, answersLeft: 1, isQuiet: true });
+  for (const sid of sids) stub.end(sid);
+  stub.wake();
+  await becomes(verifier, good, "unavailable");
+  assert.equal(await code(verifier, stub.token({ sid: sids[0] })), "unavailable");
+  Object.assign(stub, { answersLeft: Infinity, isAway: false });
+  await becomes(verifier, good, "accepted");
+  for (const sid of sids) assert.equal(await code(verifier, stub.token({ sid })), "token_revoked");
+});
+
+test("a key that is withdrawn by time alone is refused", async (context) => {
+  let later = 0;
+  const now = Date.now.bind(Date);
+  context.mock.method(Date, "now", () => now() + later);
+  const [verifier, old] = [following(), stub.token()];
+  assert.equal(await code(verifier, old), "accepted");
+  stub.keys = [new Signer("EdDSA").jwk];
+  later = 400_000;
+  await becomes(verifier, old, "invalid_token");
+});
+
+test("while it is stale it waits for no news", async () => {
+  const verifier = following({ stalenessBound: 1 });
+  stub.ageMs = 30_000;
+  assert.equal(await verifier.fresh(), false);
+  await eventually("several questions", () => stub.questions.length > 3);
+  assert.deepEqual(new Set(stub.questions.map(({ wait }) => wait)), new Set([0]));
+  stub.ageMs = 0;
+  await eventually("a question for news", () => stub.questions.at(-1).wait > 0);
+  assert.ok(await verifier.fresh());
+});
+
+test("what a proxy cuts off is asked for with shorter waits", async () => {
+  stub.longestHold = 0.5;
+  const verifier = following({ stalenessBound: 4 });
+  assert.ok(await verifier.fresh());
+  await eventually("a shorter wait", () => stub.questions.at(-1).wait === 0.5);
+  assert.ok(await verifier.fresh());
+  assert.deepEqual(stub.questions.slice(0, 4).map(({ wait }) => wait), [0, 1, 0, 0.5]);
+});
+
+test("a question is given up before what is known is too old", async (context) => {
+  const timers = context.mock.method(globalThis, "setTimeout").mock;
+  const limits = () => timers.calls.map(({ arguments: [, milliseconds] }) => milliseconds);
+  assert.ok(await following().fresh());
+  await eventually("a question for news", () => limits().includes(15_000));
+  assert.ok(limits().includes(10_000));
+});
+
+test("a token from long before is refused without a question", async () => {
+  const [verifier, sub] = [following(), randomUUID()];
+  stub.own(sub, "ada", ["admin"]);
+  assert.ok(await verifier.fresh());
+  await eventually("a question for news", () => stub.questions.at(-1).wait > 0);
+  const [asked, now] = [stub.questions.length, Math.floor(Date.now() / 1000)];
+  assert.equal(await code(verifier, stub.token({ sub, iat: now - 300 })), "token_revoked");
+  assert.equal(stub.questions.length, asked);
+  assert.equal(await code(verifier, stub.token({ sub, iat: now - 10 })), "token_revoked");
+  assert.ok(stub.questions.length > asked);
+});
+
+test("nobody waits long for a node that is behind", async () => {
+  const [verifier, sub] = [following({ stalenessBound: 100 }), randomUUID()];
+  stub.own(sub, "ada", ["admin"]);
+  stub.ageMs = 5_000;
+  let judged;
+  code(verifier, stub.token({ sub })).then((result) => (judged = result));
+  await eventually("an answer", () => judged !== undefined);
+  assert.equal(judged, "unavailable");
+});
+
+test("a name that is not told is not compared", async () => {
+  const [verifier, sub] = [following(), randomUUID()];
+  stub.own(sub, undefined, ["user"]);
+  assert.equal(await code(verifier, stub.token({ sub })), "accepted");
+  assert.equal(await code(verifier, stub.token({ sub, roles: ["admin"] })), "token_revoked");
+});
+
+test("a middleware hands other errors on", async () => {
+  const handed = await new Promise((resolve) => middleware(following())({}, {}, resolve));
+  assert.ok(handed instanceof TypeError);
 });
 
 test("a middleware sets the claims, or answers", async () => {
@@ -217,6 +349,7 @@ test("a middleware sets the claims, or answers", async () => {
 
 test("settings that mean nothing are refused", () => {
   for (const settings of [
+    ...["auth.example.com", "localhost:8080", "//localhost", "https://", "ftp://localhost", "http://a:b"].map((url) => ({ url })),
     { whenStale: "perhaps" }, { stalenessBound: 0 }, { stalenessBound: NaN }, { clientSecret: undefined }, { issuer: undefined },
   ]) {
     assert.throws(() => following(settings));

@@ -62,6 +62,11 @@ export class Stub {
   isQuiet = false;
   questions = [];
   keyFetches = 0;
+  lastQuery = "";
+  /** Then it is away. */
+  answersLeft = Infinity;
+  /** Seconds; a question that may be held for longer gets no answer. */
+  longestHold = Infinity;
   #held = new Set();
   #server = createServer((request, response) => this.#handle(request, response));
 
@@ -121,17 +126,26 @@ export class Stub {
     const answer = (status, content) => {
       response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(content));
     };
-    if (request.method === "GET" && request.url === "/.well-known/jwks.json") {
+    const { pathname, search } = new URL(request.url, this.url);
+    if (request.method === "GET" && pathname === "/.well-known/jwks.json") {
       this.keyFetches += 1;
-      // Who follows the feed needs what is committed; who does not is served in an outage, too.
-      const isRight = (request.headers["cache-control"] === "no-cache") === this.questions.length > 0;
+      // Who follows the feed needs what is committed; who does not is served from a cache, too.
+      const isCurrent = /^\?current=[0-9]+$/.test(search) && search !== this.lastQuery;
+      const isRight = this.questions.length > 0 ? isCurrent : search === "";
+      this.lastQuery = search;
       const isAway = this.keysAreAway || this.isAway || !isRight;
       return answer(isAway ? 503 : 200, { keys: this.keys });
     }
-    const basic = `Basic ${Buffer.from(`${this.clientId}:${this.clientSecret}`).toString("base64")}`;
+    const pair = new URLSearchParams([[this.clientId, this.clientSecret]]).toString().replace("=", ":");
+    const basic = `Basic ${Buffer.from(pair).toString("base64")}`;
     if (request.url !== "/jwt/feed" || request.headers.authorization !== basic) return answer(401, {});
     const form = new URLSearchParams(body);
-    const page = await this.#page(form.get("cursor"), Number(form.get("wait")));
+    const [cursor, wait] = [form.get("cursor"), Number(form.get("wait"))];
+    if (wait > this.longestHold) {
+      this.questions.push({ cursor, wait });
+      return answer(504, {});
+    }
+    const page = await this.#page(cursor, wait);
     answer(page === undefined ? 503 : 200, page ?? {});
   }
 
@@ -149,6 +163,8 @@ export class Stub {
         this.#held.add(done);
       });
     }
+    if (this.answersLeft === 0) this.isAway = true;
+    this.answersLeft -= 1;
     if (this.isAway) return undefined;
     const anew = history !== this.history;
     if (anew) told = 0;

@@ -10,11 +10,14 @@ import { encode, eventually, Signer, Stub } from "./stub.js";
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const NEITHER = [null, true, {}, [1], [[1]]]; // no string, number, list of strings or id
 
-let stub, verifier, signer;
+let stub, verifier, signer, logged;
+
+const log = { warn: (text) => logged.push(text), info: (text) => logged.push(text) };
 
 beforeEach(async () => {
+  logged = [];
   stub = await new Stub().start();
-  verifier = new Verifier({ issuer: stub.url, audience: stub.url });
+  verifier = new Verifier({ issuer: stub.url, audience: stub.url, log });
   signer = stub.signer;
 });
 afterEach(() => stub.stop());
@@ -30,7 +33,7 @@ test("a token of each algorithm is accepted", async () => {
     const signer = new Signer(algorithm);
     for (const jwk of [signer.jwk, without(signer.jwk, "alg")]) {
       stub.keys = [{ kty: "oct", k: "c2VjcmV0", kid: "a secret" }, { kty: "later" }, null, jwk];
-      const verifier = new Verifier({ issuer: stub.url, audience: stub.url });
+      const verifier = new Verifier({ issuer: stub.url, audience: stub.url, log });
       const claims = stub.claims();
       const { sub, username, roles } = await verifier.verify(signer.token(signer.header(), claims));
       assert.deepEqual({ sub, username, roles }, { sub: claims.sub, username: "ada", roles: ["user"] });
@@ -41,7 +44,7 @@ test("a token of each algorithm is accepted", async () => {
 test("a key is for its own algorithm alone", async () => {
   for (const others of [{ alg: "HS256" }, { crv: "Ed448" }, { x: "AA" }]) {
     stub.keys = [{ ...signer.jwk, ...others }];
-    const verifier = new Verifier({ issuer: stub.url, audience: stub.url });
+    const verifier = new Verifier({ issuer: stub.url, audience: stub.url, log });
     await assert.rejects(verifier.verify(stub.token()), { code: "invalid_token" });
   }
 });
@@ -178,6 +181,20 @@ test("a token of another issuer or for another audience is refused", async () =>
   }
   await verifier.verify(stub.token({ aud: ["https://other.example.org", own] }));
   await claimsRefused(stub.claims({ aud: [own, 1] }));
+});
+
+test("a token for others is logged once in a while", async () => {
+  for (let count = 0; count < 3; count += 1) await claimsRefused(stub.claims({ aud: "https://other.example.org" }));
+  await refused(new Signer("EdDSA").token(signer.header(), stub.claims({ iss: "forged" })));
+  const expected = `a token for "https://other.example.org", expected "${stub.url}"`;
+  assert.deepEqual(logged, ["revocations are not followed", expected]);
+});
+
+test("it is logged that there are no keys", async () => {
+  stub.keys = [];
+  assert.equal(await verifier.fresh(), false);
+  await refused(stub.token());
+  assert.deepEqual(logged, ["revocations are not followed", "dualauth publishes no keys: JWT_ALGORITHM=HS256"]);
 });
 
 test("times are whole seconds", async () => {
