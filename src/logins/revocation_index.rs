@@ -299,3 +299,6 @@ impl RevocationIndex {
         bytes
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -162,6 +162,12 @@ class Credentials:
         person.show(case)
 
 
+def leave_out_client(body):
+    """It is in the header already, and may be in one place only."""
+    for member in ("client_id", "client_secret"):
+        body.pop(member, None)
+
+
 def make_right(case):
     """What is of the right form becomes right: of many names, passwords and tokens only one is."""
     person, body, name = somebody(), case.body, operation_id(case)
@@ -182,9 +188,9 @@ def make_right(case):
         body.update(current_password=PASSWORD, new_password=uncommon(body["new_password"]))
     elif name in ("oauth_introspect", "oauth_revoke"):
         body.update(token=person.tokens["access_token"])
-        # In the header they are already.
-        for member in ("client_id", "client_secret"):
-            body.pop(member, None)
+        leave_out_client(body)
+    elif name == "oauth_feed":
+        leave_out_client(body)
     elif name == "create_token":
         # One that is made up is nobody's.
         body.pop("user_id", None)

@@ -540,7 +540,7 @@ export class Verifier {
     this.#warnOfOthers = rareWarning(log);
     const follows = clientId !== undefined;
     this.#keys = new KeySet(this.#url, follows ? Math.max(stalenessBound, 1) : KEYS_TIMEOUT, follows, log);
-    if (!follows) log.info("revocations are not followed");
+    if (!follows) log.warn("revocations are not followed: no client is set");
   }
 
   /** The feed, which the first caller starts: they wait until it is loaded, or that failed. */
