@@ -187,14 +187,14 @@ test("a token for others is logged once in a while", async () => {
   for (let count = 0; count < 3; count += 1) await claimsRefused(stub.claims({ aud: "https://other.example.org" }));
   await refused(new Signer("EdDSA").token(signer.header(), stub.claims({ iss: "forged" })));
   const expected = `a token for "https://other.example.org", expected "${stub.url}"`;
-  assert.deepEqual(logged, ["revocations are not followed", expected]);
+  assert.deepEqual(logged, ["revocations are not followed: no client is set", expected]);
 });
 
 test("it is logged that there are no keys", async () => {
   stub.keys = [];
   assert.equal(await verifier.fresh(), false);
   await refused(stub.token());
-  assert.deepEqual(logged, ["revocations are not followed", "dualauth publishes no keys: JWT_ALGORITHM=HS256"]);
+  assert.deepEqual(logged, ["revocations are not followed: no client is set", "dualauth publishes no keys: JWT_ALGORITHM=HS256"]);
 });
 
 test("times are whole seconds", async () => {
