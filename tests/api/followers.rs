@@ -34,6 +34,8 @@ struct Follower {
 impl Follower {
     async fn of(server: &TestServer) -> Self {
         let service = Service::registered(server).await;
+        // That is news, too: a node knows the service a moment before it has taken in the rest of what it read.
+        server.send(Request::get("/.well-known/jwks.json?current=1")).await.expect(200);
         Self { service, cursor: String::new(), ended: BTreeMap::new(), roles: BTreeMap::new() }
     }
 
