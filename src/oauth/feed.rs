@@ -108,7 +108,7 @@ pub(super) struct FeedBody {
     ended: Vec<EndedLoginBody>,
     /// Users whose name or roles have changed: their access tokens with other ones are revoked.
     roles: Vec<ChangedRolesBody>,
-    /// Whether the signing keys may have changed: load the JWK set, with `Cache-Control: no-cache`.
+    /// Whether the signing keys may have changed: load the JWK set, at `/.well-known/jwks.json?current=…`.
     keys_changed: bool,
 }
 
