@@ -177,13 +177,17 @@ mod tests {
             watched: 5_000.0,
             samples: vec![1.0, 2.0, 3.0],
         };
-        for variant in report.variants.iter_mut().filter(|it| it.algorithm.as_deref() == Some("ES256")) {
-            let [same_node, other_service] = [elsewhere.clone(), elsewhere.clone()];
-            variant.revocation_delay_ms = Some(RevocationDelayByPlace {
-                same_node,
-                other_node: None,
-                other_service: Some(other_service),
-            });
+        for variant in &mut report.variants {
+            if variant.algorithm.as_deref() == Some("ES256") {
+                let [same_node, other_service] = [elsewhere.clone(), elsewhere.clone()];
+                variant.revocation_delay_ms = Some(RevocationDelayByPlace {
+                    same_node,
+                    other_node: None,
+                    other_service: Some(other_service),
+                });
+            } else if let Some(delays) = &mut variant.revocation_delay_ms {
+                delays.other_service = None;
+            }
         }
         let SessionAndJwtCells { session, jwt } = report.to_sessions_versus_jwts_table().rows.logout;
         let told = "In another service that verifies tokens by itself (ES256): refused <b>after 2.0 ms</b> (maximum of 3: after 3.0 ms).";
