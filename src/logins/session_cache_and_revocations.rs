@@ -37,7 +37,7 @@ pub struct SessionCacheAndRevocationStats {
     /// Number of remembered users whose name or roles have changed and who may still have access tokens with the old
     /// ones.
     pub changed_owners: usize,
-    /// Number of questions of other services that wait for revocations.
+    /// Number of requests of other services that wait for revocations.
     pub followers: usize,
     /// Time since the last successful poll of the feed began; `None` before the first.
     pub age: Option<Duration>,

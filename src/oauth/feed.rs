@@ -22,14 +22,14 @@ use super::authenticated_form::{AuthenticatedForm, ClientForm};
 use super::client_authentication::invalid_client;
 use super::error::with_oauth_error;
 
-/// Maximum length of a cursor. A longer one, as with thousands of running transactions, would not fit into a question: its
+/// Maximum length of a cursor. A longer one, as with thousands of running transactions, would not fit into a request: its
 /// follower is told everything anew.
 const LONGEST_CURSOR: usize = 12 * 1024;
 
-/// Maximum time that a question waits for news.
+/// Maximum time that a request waits for news.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-/// A question of a follower.
+/// A request of a follower.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"wait": 0.25}))]
 pub(super) struct FeedRequest {
@@ -51,7 +51,7 @@ pub(super) struct FeedRequest {
     client_secret: SecretString,
 }
 
-/// A question, read.
+/// A request, read.
 pub(super) struct FeedQuestion {
     cursor: String,
     wait: Duration,
@@ -95,7 +95,7 @@ fn seconds(text: &str) -> Option<Duration> {
     "keys_changed": false,
 }))]
 pub(super) struct FeedBody {
-    /// To be sent with the next question, to any node.
+    /// To be sent with the next request, to any node.
     cursor: String,
     /// Whether this is all there is, instead of what is new: forget what you had.
     anew: bool,
@@ -190,12 +190,12 @@ impl FeedCursorCodec {
 
 /// Follow revocations, to refuse revoked access tokens in a service that verifies them by itself.
 ///
-/// The first question has no cursor, and is answered with every revocation that concerns a valid access token; the next ones
+/// The first request has no cursor, and is answered with every revocation that concerns a valid access token; the next ones
 /// with what is new since. If there is nothing new, the answer is held until there is, for `wait` seconds at most. A cursor that can't be continued
 /// is answered like none, with `anew`. Any node takes any node's cursor.
 ///
 /// A follower that must know of every revocation within a bound asks with `wait` at a quarter of it. It is up to date while the time since
-/// it sent the last question that was answered, plus `age_ms`, is within the bound. 503 means that this node does not know enough itself.
+/// it sent the last request that was answered, plus `age_ms`, is within the bound. 503 means that this node does not know enough itself.
 #[utoipa::path(operation_id = "oauth_feed", tag = "oauth", security(("client_basic" = [])),
     request_body(content = FeedRequest, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "What is new.", body = FeedBody),
@@ -211,7 +211,7 @@ pub(super) async fn feed(
 ) -> Result<HttpResponse, Problem> {
     let FeedQuestion { cursor, wait } = request.content;
     match logins.follow(cursors.decode(&cursor).as_ref(), wait).await {
-        // It may have been deleted while its question waited.
+        // It may have been deleted while its request waited.
         Ok(_) if !clients.is_registered(request.client_id) => Err(with_oauth_error(invalid_client())),
         Ok(answer) => Ok(HttpResponse::Ok().json(FeedBody::new(answer, &cursors))),
         Err(error) => Ok(Problem::from(error).closing_response()),

@@ -55,7 +55,7 @@ impl Gauges {
                    a session get 503.";
         let events = "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and at most \
                       in the log.";
-        let followers = "Questions of other services that wait for revocations at this node.";
+        let followers = "Requests of other services that wait for revocations at this node.";
         let attempts =
             "Attempts that need a password hash and hold a slot in the queue: `waiting`, or `running`.";
         Ok(Self {

@@ -46,7 +46,7 @@ impl Follower {
         follower
     }
 
-    fn question(&self, wait: &str) -> Request {
+    fn request(&self, wait: &str) -> Request {
         let form = [("cursor", self.cursor.as_str()), ("wait", wait)];
         Request::post(FEED).basic(&self.service.id, &self.service.secret).form(&form)
     }
@@ -73,7 +73,7 @@ impl Follower {
 
     /// Asks without waiting for anything.
     async fn asks(&mut self, server: &TestServer) -> Value {
-        let response = server.send(self.question("0")).await;
+        let response = server.send(self.request("0")).await;
         self.learns(response)
     }
 
@@ -89,14 +89,14 @@ impl Follower {
 
     /// Asks, and waits for news.
     async fn waits(&mut self, server: &TestServer) -> Value {
-        let response = server.send(self.question("25")).await;
+        let response = server.send(self.request("25")).await;
         self.learns(response)
     }
 
     /// Waits until it is told of the end of this login, which may need other nodes to be told first.
     async fn hears_of(&mut self, server: &TestServer, login: &str) {
         eventually("the end of a login", async || {
-            let response = self.question("1").send(server.address()).await;
+            let response = self.request("1").send(server.address()).await;
             if response.status == 200 {
                 self.learns(response);
             }
@@ -111,9 +111,9 @@ fn asking(request: Request, to: SocketAddr) -> tokio::task::JoinHandle<Response>
     tokio::spawn(async move { request.send(to).await })
 }
 
-/// Waits until this many questions wait at a server with [`METRICS`](crate::support::server::METRICS).
+/// Waits until this many requests wait at a server with [`METRICS`](crate::support::server::METRICS).
 async fn waiting(server: &TestServer, count: usize) {
-    eventually("questions that wait", async || {
+    eventually("requests that wait", async || {
         server.metric("dualauth_revocation_followers").await == count as f64
     })
     .await;

@@ -84,11 +84,11 @@ class Stub:
         self.page_size = 1000
         self.age_ms = 0
         self.is_away = self.keys_are_away = False
-        self.questions: list[tuple[str, float]] = []
+        self.requests: list[tuple[str, float]] = []
         self.key_fetches = 0
         self.last_query: dict[str, list[str]] | None = None
         self.answers_left: int | None = None  # Then it is away.
-        self.longest_hold = float("inf")  # Seconds; a question that may be held for longer gets no answer.
+        self.longest_hold = float("inf")  # Seconds; a request that may be held for longer gets no answer.
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         # A follower that was closed reads no answer.
@@ -138,7 +138,7 @@ class Stub:
     def answer(self, cursor: str, wait: float) -> dict[str, Any] | None:
         """What the feed answers; nothing while the node is away."""
         with self.news:
-            self.questions.append((cursor, wait))
+            self.requests.append((cursor, wait))
             history, _, told = cursor.partition("-")
             knows = history == str(self.history)
             position = int(told) if knows else 0
@@ -180,7 +180,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             url = urlsplit(self.path)
             query = parse_qs(url.query)
             # Who follows the feed needs what is committed; who does not is served from a cache, too.
-            is_right = query.keys() == ({"current"} if stub.questions else set()) and query != stub.last_query
+            is_right = query.keys() == ({"current"} if stub.requests else set()) and query != stub.last_query
             stub.key_fetches += 1
             stub.last_query = query or None
             away = stub.keys_are_away or stub.is_away or not is_right or url.path != "/.well-known/jwks.json"
@@ -192,7 +192,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 return self._answer(401, {})
             wait = float(form["wait"][0])
             if wait > stub.longest_hold:
-                stub.questions.append((form["cursor"][0], wait))
+                stub.requests.append((form["cursor"][0], wait))
                 return self._answer(504, {})
             answer = stub.answer(form["cursor"][0], wait)
             self._answer(503 if answer is None else 200, answer or {})

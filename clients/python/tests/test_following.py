@@ -52,7 +52,7 @@ class FollowingTests(unittest.TestCase):
         self.assertEqual(self.code(verifier, self.stub.token(sid=sid)), "token_revoked")
         self.assertEqual(self.code(verifier, self.stub.token()), "accepted")
         self.assertTrue(verifier.fresh)
-        self.assertEqual(self.stub.questions[0], ("", 0.0), "it waits for no news before it knows the present")
+        self.assertEqual(self.stub.requests[0], ("", 0.0), "it waits for no news before it knows the present")
 
     def test_a_revoked_login_is_refused_though_its_token_was_accepted_before(self) -> None:
         verifier, sid = self.verifier(), str(uuid.uuid4())
@@ -80,16 +80,16 @@ class FollowingTests(unittest.TestCase):
         verifier, sub = self.verifier(), str(uuid.uuid4())
         self.stub.own(sub, "ada", ["user"])
         self.assertEqual(self.code(verifier, self.stub.token(sub=sub)), "accepted")
-        # Whoever follows is not told: the question that is held goes on being held.
+        # Whoever follows is not told: the request that is held goes on being held.
         with self.stub.news:
             self.stub.own(sub, "ada", ["admin"])
             self.stub.news.notify_all = lambda: None  # type: ignore[method-assign]
-        asked = len(self.stub.questions)
+        asked = len(self.stub.requests)
         with ThreadPoolExecutor(20) as pool:
             token = self.stub.token(sub=sub, roles=["admin"])
             codes = list(pool.map(lambda _: self.code(verifier, token), range(20)))
         self.assertEqual(set(codes), {"accepted"})
-        self.assertLess(len(self.stub.questions) - asked, 20, "callers share a question")
+        self.assertLess(len(self.stub.requests) - asked, 20, "callers share a request")
 
     def test_a_token_is_asked_about_until_the_answer_is_newer_than_the_token(self) -> None:
         verifier, sub = self.verifier(), str(uuid.uuid4())
@@ -99,7 +99,7 @@ class FollowingTests(unittest.TestCase):
         self.stub.age_ms = 5_000
 
         def asked() -> int:
-            return sum(wait == 0 for _, wait in self.stub.questions)
+            return sum(wait == 0 for _, wait in self.stub.requests)
 
         before = asked()
         with ThreadPoolExecutor(1) as pool:
@@ -233,12 +233,12 @@ class FollowingTests(unittest.TestCase):
         eventually("it is loaded", lambda: verifier.fresh)
         with self.assertLogs("dualauth", "INFO") as logs:
             for expected in (2, 4):
-                asked = len(self.stub.questions)
+                asked = len(self.stub.requests)
                 with self.stub.changing():
                     self.stub.is_away = True
                 eventually("it is stale", lambda: len(logs.records) == expected - 1)
-                asked = len(self.stub.questions)
-                eventually("more questions fail", lambda: len(self.stub.questions) > asked + 2)
+                asked = len(self.stub.requests)
+                eventually("more requests fail", lambda: len(self.stub.requests) > asked + 2)
                 self.stub.is_away = False
                 eventually("it is logged", lambda: len(logs.records) >= expected)
         self.assertEqual([record.levelname for record in logs.records], ["WARNING"] * 4)
@@ -251,7 +251,7 @@ class FollowingTests(unittest.TestCase):
         self.stub.age_ms = 30_000
         with self.assertLogs("dualauth", "WARNING") as logs:
             self.assertFalse(verifier.fresh)
-            eventually("several questions", lambda: len(self.stub.questions) > 3)
+            eventually("several requests", lambda: len(self.stub.requests) > 3)
         self.assertEqual(len(logs.records), 1)
         self.assertIn("must not be larger", logs.records[0].getMessage())
 
@@ -283,7 +283,7 @@ class FollowingTests(unittest.TestCase):
 
         eventually("all is read again", is_refused_again)
         self.assertTrue(verifier.fresh)
-        self.assertEqual([cursor for cursor, _ in self.stub.questions].count(""), 2)
+        self.assertEqual([cursor for cursor, _ in self.stub.requests].count(""), 2)
 
     def test_what_is_known_in_part_is_not_fresh(self) -> None:
         verifier, sid, last, good = self.verifier(staleness_bound=100), str(uuid.uuid4()), str(uuid.uuid4()), self.stub.token()
@@ -311,19 +311,19 @@ class FollowingTests(unittest.TestCase):
         verifier = self.verifier(staleness_bound=1.0)
         self.stub.age_ms = 30_000
         self.assertFalse(verifier.fresh)
-        eventually("several questions", lambda: len(self.stub.questions) > 3)
-        self.assertEqual({wait for _, wait in self.stub.questions}, {0.0})
+        eventually("several requests", lambda: len(self.stub.requests) > 3)
+        self.assertEqual({wait for _, wait in self.stub.requests}, {0.0})
         self.stub.age_ms = 0
-        eventually("a question for news", lambda: self.stub.questions[-1][1] > 0)
+        eventually("a request for news", lambda: self.stub.requests[-1][1] > 0)
         self.assertTrue(verifier.fresh)
 
     def test_what_a_proxy_cuts_off_is_asked_for_with_shorter_waits(self) -> None:
         self.stub.longest_hold = 0.5
         verifier = self.verifier(staleness_bound=4.0)
         self.assertTrue(verifier.fresh)
-        eventually("a shorter wait", lambda: self.stub.questions[-1][1] == 0.5)
+        eventually("a shorter wait", lambda: self.stub.requests[-1][1] == 0.5)
         self.assertTrue(verifier.fresh)
-        self.assertEqual([wait for _, wait in self.stub.questions][:4], [0.0, 1.0, 0.0, 0.5])
+        self.assertEqual([wait for _, wait in self.stub.requests][:4], [0.0, 1.0, 0.0, 0.5])
 
     def test_a_question_is_given_up_before_what_is_known_is_too_old(self) -> None:
         verifier = self.verifier()
@@ -335,19 +335,19 @@ class FollowingTests(unittest.TestCase):
 
         with patch.object(_Connection, "json", noted):
             self.assertTrue(verifier.fresh)
-            eventually("a question for news", lambda: ("/jwt/feed", 15.0) in limits)
+            eventually("a request for news", lambda: ("/jwt/feed", 15.0) in limits)
         self.assertEqual(limits[0], ("/jwt/feed", 10.0))
 
     def test_a_token_from_long_before_is_refused_without_a_question(self) -> None:
         verifier, sub = self.verifier(), str(uuid.uuid4())
         self.stub.own(sub, "ada", ["admin"])
         self.assertTrue(verifier.fresh)
-        eventually("a question for news", lambda: self.stub.questions[-1][1] > 0)
-        asked, now = len(self.stub.questions), int(time.time())
+        eventually("a request for news", lambda: self.stub.requests[-1][1] > 0)
+        asked, now = len(self.stub.requests), int(time.time())
         self.assertEqual(self.code(verifier, self.stub.token(sub=sub, iat=now - 300)), "token_revoked")
-        self.assertEqual(len(self.stub.questions), asked)
+        self.assertEqual(len(self.stub.requests), asked)
         self.assertEqual(self.code(verifier, self.stub.token(sub=sub, iat=now - 10)), "token_revoked")
-        self.assertGreater(len(self.stub.questions), asked)
+        self.assertGreater(len(self.stub.requests), asked)
 
     def test_nobody_waits_long_for_a_node_that_is_behind(self) -> None:
         verifier, sub = self.verifier(staleness_bound=100), str(uuid.uuid4())

@@ -24,9 +24,9 @@ use crate::revocations::Answer;
 /// The longest answer that is read, in bytes. A page of the feed is far shorter.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Why a question was not answered.
+/// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum QuestionError {
+pub(crate) enum RequestError {
     #[error("no answer in time")]
     Timeout,
     #[error("it can't be reached: {0}")]
@@ -39,7 +39,7 @@ pub(crate) enum QuestionError {
     Answer(String),
 }
 
-/// Asks one dualauth, whichever of its nodes answers.
+/// Sends requests to one dualauth, whichever of its nodes answers.
 pub(crate) struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     keys: Uri,
@@ -69,13 +69,13 @@ impl Client {
 
     /// Fetches the JWK set; if a feed tells of its changes, as it is committed now, at a URL that no cache has seen. Without a
     /// feed, dualauth's copy will do, which it has in an outage, too.
-    pub(crate) async fn keys(&self, uptime: Duration, limit: Duration) -> Result<JwkSet, QuestionError> {
+    pub(crate) async fn keys(&self, uptime: Duration, limit: Duration) -> Result<JwkSet, RequestError> {
         let mut url = self.keys.clone();
         if self.can_follow() {
             let current = format!("{}?current={}", url, uptime.as_nanos());
-            url = current.parse().map_err(|_| QuestionError::Answer(current))?;
+            url = current.parse().map_err(|_| RequestError::Answer(current))?;
         }
-        self.ask(Request::builder().uri(url), Bytes::new(), limit).await
+        self.send(Request::builder().uri(url), Bytes::new(), limit).await
     }
 
     /// Asks the feed what is new since `cursor`. It may wait for `wait` until there is something, and takes `limit` more.
@@ -84,42 +84,42 @@ impl Client {
         cursor: &str,
         wait: Duration,
         limit: Duration,
-    ) -> Result<Answer, QuestionError> {
+    ) -> Result<Answer, RequestError> {
         let mut request = Request::builder().method(Method::POST).uri(self.feed.clone());
         request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        self.ask(request, question(cursor, wait).into(), wait.saturating_add(limit)).await
+        self.send(request, form(cursor, wait).into(), wait.saturating_add(limit)).await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn send<T: DeserializeOwned>(
         &self,
         request: http::request::Builder,
         body: Bytes,
         limit: Duration,
-    ) -> Result<T, QuestionError> {
+    ) -> Result<T, RequestError> {
         let request = request.header(ACCEPT, "application/json").body(Full::new(body));
-        let request = request.map_err(|error| QuestionError::Answer(error.to_string()))?;
-        let answered = tokio::time::timeout(limit, self.answer(request)).await;
-        let body = answered.map_err(|_| QuestionError::Timeout)??;
-        serde_json::from_slice(&body).map_err(|error| QuestionError::Answer(error.to_string()))
+        let request = request.map_err(|error| RequestError::Answer(error.to_string()))?;
+        let answered = tokio::time::timeout(limit, self.response_body(request)).await;
+        let body = answered.map_err(|_| RequestError::Timeout)??;
+        serde_json::from_slice(&body).map_err(|error| RequestError::Answer(error.to_string()))
     }
 
-    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Bytes, QuestionError> {
+    async fn response_body(&self, request: Request<Full<Bytes>>) -> Result<Bytes, RequestError> {
         let response = self.http.request(request).await?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED => return Err(QuestionError::WrongClient),
-            status => return Err(QuestionError::Status(status)),
+            StatusCode::UNAUTHORIZED => return Err(RequestError::WrongClient),
+            status => return Err(RequestError::Status(status)),
         }
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        body.map(|body| body.to_bytes()).map_err(|error| QuestionError::Answer(error.to_string()))
+        body.map(|body| body.to_bytes()).map_err(|error| RequestError::Answer(error.to_string()))
     }
 }
 
-/// The form of a question to the feed.
-fn question(cursor: &str, wait: Duration) -> String {
+/// The form of a request to the feed.
+fn form(cursor: &str, wait: Duration) -> String {
     let mut form = Serializer::new(String::new());
     form.append_pair("cursor", cursor).append_pair("wait", &format!("{:.3}", wait.as_secs_f64()));
     form.finish()

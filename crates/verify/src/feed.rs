@@ -1,28 +1,28 @@
-//! Questions to the feed, and what their answers change.
+//! Requests to the feed, and what their answers change.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::client::QuestionError;
+use crate::client::RequestError;
 use crate::core::Core;
 use crate::revocations::{Answer, Revocations};
 
-/// The longest that dualauth holds a question.
+/// The longest that dualauth holds a request.
 const MAX_WAIT: Duration = Duration::from_secs(25);
 
 /// The longest time between two looks of a dualauth node at its own feed.
 const NODE_PACE: Duration = Duration::from_secs(1);
 
-/// How often a question is repeated whose answer came too late to be used.
+/// How often a request is repeated whose answer came too late to be used.
 const MAX_REPEATS: usize = 8;
 
 /// Where in the feed the verifier is.
 #[derive(Default)]
 pub(crate) struct Feed {
     position: Mutex<Position>,
-    /// When the last question was sent (uptime) that was asked because of a token and failed.
+    /// When the last request was sent (uptime) that was made because of a token and failed.
     catch_up: tokio::sync::Mutex<Option<Duration>>,
 }
 
@@ -48,13 +48,13 @@ pub(crate) enum Outcome {
 }
 
 impl Core {
-    /// A quarter of the bound: how long a question waits for news, and the pace of the follower.
+    /// A quarter of the bound: how long a request waits for news, and the pace of the follower.
     pub(crate) fn pace(&self) -> Duration {
         (self.bound / 4).min(MAX_WAIT)
     }
 
     /// Asks the feed what is new, and applies the answer. It may be held for `wait`.
-    pub(crate) async fn ask(&self, wait: Duration) -> Result<Outcome, QuestionError> {
+    pub(crate) async fn ask(&self, wait: Duration) -> Result<Outcome, RequestError> {
         let cursor = self.cursor();
         let sent = self.clock.uptime();
         let answer = self.client.feed(&cursor, wait, self.bound / 2).await?;
@@ -69,7 +69,7 @@ impl Core {
     }
 
     /// Asks the feed because of a token that came at the uptime `came`, until everything is known that was committed before: a
-    /// node may be behind the one that signed the token, and its answers say by how much. Callers share a question, if it was
+    /// node may be behind the one that signed the token, and its answers say by how much. Callers share a request, if it was
     /// sent after their token came. Returns `false` if that fails.
     pub(crate) async fn catch_up(&self, came: Duration) -> bool {
         let mut failed = self.feed.catch_up.lock().await;
@@ -117,7 +117,7 @@ impl Core {
         position.cursor.clone()
     }
 
-    /// Applies the answer to a question with this cursor, unless another one was applied since the question was sent: what
+    /// Applies the answer to a request with this cursor, unless another one was applied since the request was sent: what
     /// is newer about a user could not be told.
     pub(crate) fn apply(&self, cursor: &str, sent: Duration, answer: Answer) -> Outcome {
         let mut position = self.position();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::client::QuestionError;
+use crate::client::RequestError;
 use crate::core::Core;
 use crate::feed::Outcome;
 use crate::key_fetch::KEYS_LIFE;
@@ -65,7 +65,7 @@ fn pause(failures: u32, pace: Duration) -> Duration {
 struct State(Option<bool>);
 
 impl State {
-    fn log(&mut self, follows: bool, error: Option<&QuestionError>) {
+    fn log(&mut self, follows: bool, error: Option<&RequestError>) {
         let before = self.0.replace(follows);
         if before == Some(follows) || (before.is_none() && !follows && error.is_none()) {
             return;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::client::QuestionError;
+use crate::client::RequestError;
 use crate::core::Core;
 use crate::key_set::KeySet;
 
@@ -33,7 +33,7 @@ struct Fetched {
 
 impl Core {
     /// Fetches the keys.
-    pub(crate) async fn fetch_keys(&self) -> Result<(), QuestionError> {
+    pub(crate) async fn fetch_keys(&self) -> Result<(), RequestError> {
         let mut last = self.key_fetch.0.lock().await;
         self.fetch_keys_alone(&mut last).await
     }
@@ -57,7 +57,7 @@ impl Core {
         self.fetch_keys_alone(&mut last).await.is_ok()
     }
 
-    async fn fetch_keys_alone(&self, last: &mut Option<Fetched>) -> Result<(), QuestionError> {
+    async fn fetch_keys_alone(&self, last: &mut Option<Fetched>) -> Result<(), RequestError> {
         let began = self.clock.uptime();
         let fetched = self.client.keys(began, self.bound.max(MIN_LIMIT)).await;
         *last = Some(Fetched { began, ended: self.clock.uptime(), succeeded: fetched.is_ok() });

@@ -104,7 +104,7 @@ impl Revocations {
         }
     }
 
-    /// Notes that it is complete: the question was sent at `sent` (uptime), and what answered it knew everything
+    /// Notes that it is complete: the request was sent at `sent` (uptime), and what answered it knew everything
     /// until `age_ms` before.
     pub(crate) fn set_complete(&mut self, sent: Duration, age_ms: u64) {
         self.complete_to = sent.saturating_sub(Duration::from_millis(age_ms));

@@ -137,17 +137,17 @@ pub(crate) struct Behaviour {
     /// How many entries an answer has.
     pub(crate) page: usize,
     pub(crate) age_ms: u64,
-    /// How many more questions to the feed are answered; the others get 503.
+    /// How many more requests to the feed are answered; the others get 503.
     pub(crate) answers_left: usize,
-    /// Holds every question that may wait until it is released.
+    /// Holds every request that may wait until it is released.
     pub(crate) holds: bool,
-    /// How many questions it holds.
+    /// How many requests it holds.
     held: usize,
     pub(crate) keys: Vec<Value>,
     /// How many of the next requests for keys fail.
     pub(crate) keys_fail: usize,
-    /// Cursor and wait of each question.
-    pub(crate) questions: Vec<(String, f64)>,
+    /// Cursor and wait of each request.
+    pub(crate) requests: Vec<(String, f64)>,
     /// How often the keys were asked for.
     pub(crate) fetches: usize,
     /// How often a client was refused.
@@ -195,7 +195,7 @@ impl Dualauth {
             held: 0,
             keys: vec![key.jwk.clone()],
             keys_fail: 0,
-            questions: Vec::new(),
+            requests: Vec::new(),
             fetches: 0,
             refused: 0,
         };
@@ -245,13 +245,13 @@ impl Dualauth {
         self.shared.lock()
     }
 
-    /// Changes how it behaves. Questions that wait are answered.
+    /// Changes how it behaves. Requests that wait are answered.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.behaviour());
         self.shared.news.notify_waiters();
     }
 
-    /// Answers the question that it holds.
+    /// Answers the request that it holds.
     pub(crate) fn release(&self) {
         self.shared.release.notify_one();
     }
@@ -286,7 +286,7 @@ async fn keys(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> i
     behaviour.fetches += 1;
     // Who follows the feed needs what is committed; who does not is served in an outage, too.
     let must_be_current = query.is_some_and(|query| query.starts_with("current="));
-    if must_be_current == behaviour.questions.is_empty() {
+    if must_be_current == behaviour.requests.is_empty() {
         return Err(StatusCode::IM_A_TEAPOT);
     }
     if behaviour.keys_fail > 0 {
@@ -297,7 +297,7 @@ async fn keys(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> i
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct FeedForm {
     cursor: String,
     wait: String,
 }
@@ -306,25 +306,25 @@ async fn feed(
     State(shared): State<Arc<Shared>>,
     method: Method,
     headers: HeaderMap,
-    Form(question): Form<Question>,
+    Form(form): Form<FeedForm>,
 ) -> Result<Json<Value>, StatusCode> {
     let expected = format!("Basic {}", STANDARD.encode(format!("{}:{}", CLIENT.0, CLIENT.1)));
     if method != Method::POST || headers.get(AUTHORIZATION).is_none_or(|sent| *sent != *expected) {
         shared.lock().refused += 1;
         return Err(StatusCode::UNAUTHORIZED);
     }
-    let wait: f64 = question.wait.parse().map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
+    let wait: f64 = form.wait.parse().map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
     let news = shared.news.notified();
     tokio::pin!(news);
     news.as_mut().enable();
     let (waits, holds) = {
         let mut behaviour = shared.lock();
-        behaviour.questions.push((question.cursor.clone(), wait));
+        behaviour.requests.push((form.cursor.clone(), wait));
         behaviour.answers_left =
             behaviour.answers_left.checked_sub(1).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         let holds = behaviour.holds && wait > 0.0;
         behaviour.held += usize::from(holds);
-        (behaviour.has_nothing_after(&question.cursor), holds)
+        (behaviour.has_nothing_after(&form.cursor), holds)
     };
     if holds {
         shared.release.notified().await;
@@ -332,7 +332,7 @@ async fn feed(
     if waits && wait > 0.0 {
         let _ = tokio::time::timeout(Duration::from_secs_f64(wait), news).await;
     }
-    Ok(Json(shared.lock().answer(&question.cursor)))
+    Ok(Json(shared.lock().answer(&form.cursor)))
 }
 
 impl Behaviour {
@@ -342,7 +342,7 @@ impl Behaviour {
         place.parse().ok().filter(|_| history.parse() == Ok(self.history))
     }
 
-    /// Whether it holds a question.
+    /// Whether it holds a request.
     pub(crate) fn is_holding(&self) -> bool {
         self.held > 0
     }

@@ -101,12 +101,12 @@ impl Verifier {
         }
     }
 
-    /// Runs a question to its end, even if the request that it is for is gone: others share its answer.
+    /// Runs a request to the feed to its end, even if nobody waits for it any longer: others share its answer.
     async fn run<F: Future<Output = bool> + Send + 'static>(
         &self,
-        question: impl FnOnce(Arc<Core>) -> F,
+        send: impl FnOnce(Arc<Core>) -> F,
     ) -> bool {
-        self.0.runtime.spawn(question(Arc::clone(&self.0.core))).await.unwrap_or(false)
+        self.0.runtime.spawn(send(Arc::clone(&self.0.core))).await.unwrap_or(false)
     }
 
     #[cfg(test)]

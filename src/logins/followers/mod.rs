@@ -1,6 +1,6 @@
 //! Followers of the feed: services that verify access tokens by themselves, and ask what has been revoked.
 //!
-//! Answered from memory, without SQL. A question may wait for news ([`Followers`]); what a follower knows, it says
+//! Answered from memory, without SQL. A request may wait for news ([`Followers`]); what a follower knows, it says
 //! itself ([`cursor`]), so that it may ask any node.
 
 mod cursor;
@@ -18,7 +18,7 @@ pub use self::cursor::FeedCursor;
 use super::Logins;
 use crate::error::Problem;
 
-/// Maximum number of questions that wait at a node.
+/// Maximum number of requests that wait at a node.
 const MAX_WAITING: usize = 2_000;
 
 /// About how many bytes of changes an answer has at most.
@@ -39,9 +39,9 @@ pub struct FeedAnswer {
 /// Changes that a follower did not know of.
 #[derive(Debug)]
 pub struct FeedChanges {
-    /// For the next question.
+    /// For the next request.
     pub cursor: FeedCursor,
-    /// Whether these are all changes, instead of those since the follower's last question.
+    /// Whether these are all changes, instead of those since the follower's last request.
     pub anew: bool,
     /// Whether there are more than these.
     pub more: bool,
@@ -92,7 +92,7 @@ impl From<FollowError> for Problem {
     }
 }
 
-/// The questions that wait at a node.
+/// The requests that wait at a node.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     /// Changes when there is news, and when the node could not read any.
@@ -101,7 +101,7 @@ pub(super) struct Followers {
     is_stopping: AtomicBool,
 }
 
-/// A question that waits, until it is dropped.
+/// A request that waits, until it is dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl Drop for Place<'_> {
@@ -111,12 +111,12 @@ impl Drop for Place<'_> {
 }
 
 impl Followers {
-    /// Has every question that waits looked at again.
+    /// Has every request that waits looked at again.
     pub(super) fn wake(&self) {
         self.news.send_replace(());
     }
 
-    /// The number of questions that wait.
+    /// The number of requests that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -176,7 +176,7 @@ impl Logins {
         Ok(FeedAnswer { age: if changes.more { AGE_OF_A_PART } else { age }, changes })
     }
 
-    /// Answers all questions that wait, and lets no other one wait: the node stops.
+    /// Answers all requests that wait, and lets no other one wait: the node stops.
     pub fn stop_followers(&self) {
         self.memory.followers.is_stopping.store(true, Ordering::SeqCst);
         self.memory.followers.wake();

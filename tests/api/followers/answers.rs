@@ -148,7 +148,7 @@ async fn changed_keys_are_told_and_a_set_that_must_be_current_has_them_on_every_
     assert_no_news(&follower.asks(&server).await);
 }
 
-/// The service's own questions cost Postgres nothing: a node answers from its memory.
+/// The service's own requests cost Postgres nothing: a node answers from its memory.
 #[tokio::test]
 async fn a_question_runs_no_sql() {
     let (server, proxy) = TestServer::behind_a_proxy(&[GENEROUS]).await;
@@ -157,7 +157,7 @@ async fn a_question_runs_no_sql() {
     server.send(client.request("POST", "/jwt/logout")).await.expect(204);
     proxy.take_statements();
     for wait in ["0", "0.1"] {
-        let response = server.send(follower.question(wait)).await;
+        let response = server.send(follower.request(wait)).await;
         follower.learns(response);
     }
     assert_eq!(proxy.take_statements().of_requests(), Vec::<&str>::new());

@@ -62,7 +62,7 @@ async fn each_of_many_followers_is_told_of_every_one_of_many_ends() {
         while known.len() < ends {
             let asked = *random.of(&[&server, &node]);
             // Where all of them are one busy thread, a connection may be given up before its request is written.
-            let answered = follower.question("0.25").attempt(asked.address()).await.ok();
+            let answered = follower.request("0.25").attempt(asked.address()).await.ok();
             if let Some(response) = answered.filter(|response| response.status == 200) {
                 let answer = follower.learns(response);
                 assert_eq!(answer["anew"], false);

@@ -16,18 +16,18 @@ use crate::support::{
 async fn a_node_that_is_not_fresh_answers_nothing_and_those_that_wait_are_told_so() {
     let (server, proxy) = TestServer::behind_a_proxy(&[METRICS]).await;
     let mut follower = Follower::up_to_date(&server).await;
-    let question = asking(follower.question("25"), server.address());
+    let request = asking(follower.request("25"), server.address());
     waiting(&server, 1).await;
     proxy.go_away();
     proxy.cut().await;
-    question.await.expect("no panic").problem(503, "unavailable");
+    request.await.expect("no panic").problem(503, "unavailable");
     // Another node may answer: a connection that stays would lead to this one.
     let mut connection = Connection::open(server.address()).await;
-    let refused = connection.send(&follower.question("0")).await.problem(503, "unavailable");
+    let refused = connection.send(&follower.request("0")).await.problem(503, "unavailable");
     assert_eq!(refused.header("connection"), Some("close"));
     proxy.come_back();
     eventually("a node that is back", async || {
-        let response = server.send(follower.question("0")).await;
+        let response = server.send(follower.request("0")).await;
         response.status == 200 && {
             let answer = follower.learns(response);
             assert!(
@@ -84,7 +84,7 @@ async fn a_follower_of_two_nodes_hears_of_every_end_while_one_is_cut_off() {
         let login = client.login_id().await;
         client.logout().await.expect(204);
         for asked in [&node, &server] {
-            let response = asked.send(follower.question("0")).await;
+            let response = asked.send(follower.request("0")).await;
             if response.status == 200 {
                 assert_eq!(follower.learns(response)["anew"], false);
             }

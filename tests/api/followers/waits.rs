@@ -1,4 +1,4 @@
-//! Questions that wait for news: until there is some, until their time is over, or until the node stops.
+//! Requests that wait for news: until there is some, until their time is over, or until the node stops.
 
 use std::time::{Duration, Instant};
 
@@ -27,10 +27,10 @@ async fn a_question_waits_for_news_and_all_that_wait_are_told() {
     let (server, follower) = stage().await;
     let mut client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
     let login = client.login_id().await;
-    let questions: Vec<_> = (0..20).map(|_| asking(follower.question("25"), server.address())).collect();
+    let requests: Vec<_> = (0..20).map(|_| asking(follower.request("25"), server.address())).collect();
     waiting(&server, 20).await;
     client.logout().await.expect(204);
-    for answer in join_all(questions).await {
+    for answer in join_all(requests).await {
         let answer = follower.clone().learns(answer.expect("no panic"));
         assert_eq!(
             (answer["ended"][0]["sid"].as_str(), answer["anew"].as_bool()),
@@ -46,7 +46,7 @@ async fn a_question_that_nothing_comes_for_is_answered_when_its_time_is_over() {
     let before = follower.cursor.clone();
     for (wait, least) in [("", 0), ("0", 0), ("0.05", 50), ("1", 1_000)] {
         let asked = Instant::now();
-        let response = server.send(follower.question(wait)).await;
+        let response = server.send(follower.request(wait)).await;
         assert!(asked.elapsed() >= Duration::from_millis(least), "it was not held");
         let answer = follower.learns(response);
         assert_eq!(answer["ended"].as_array().map(Vec::len), Some(0), "{wait}");
@@ -58,7 +58,7 @@ async fn a_question_that_nothing_comes_for_is_answered_when_its_time_is_over() {
 async fn a_time_to_wait_is_up_to_25_seconds() {
     let (server, follower) = stage().await;
     for wait in ["-1", "25.1", "26", "3e1", "x", "NaN"] {
-        let refused = server.send(follower.question(wait)).await.problem(422, "validation_failed");
+        let refused = server.send(follower.request(wait)).await.problem(422, "validation_failed");
         assert_eq!(refused.pointers(), ["/wait"], "{wait}");
     }
     let twice = Request::post(FEED)
@@ -70,10 +70,10 @@ async fn a_time_to_wait_is_up_to_25_seconds() {
 #[tokio::test]
 async fn a_node_that_stops_answers_those_that_wait() {
     let (mut server, follower) = stage().await;
-    let questions: Vec<_> = (0..5).map(|_| asking(follower.question("25"), server.address())).collect();
+    let requests: Vec<_> = (0..5).map(|_| asking(follower.request("25"), server.address())).collect();
     waiting(&server, 5).await;
     server.stop().await;
-    for answer in join_all(questions).await {
+    for answer in join_all(requests).await {
         follower.clone().learns(answer.expect("no panic"));
     }
 }
@@ -82,7 +82,7 @@ async fn a_node_that_stops_answers_those_that_wait() {
 async fn who_breaks_off_waits_no_longer() {
     let (server, follower) = stage().await;
     let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
-    stream.write_all(&follower.question("25").encode(server.address())).await.expect("it is sent");
+    stream.write_all(&follower.request("25").encode(server.address())).await.expect("it is sent");
     waiting(&server, 1).await;
     // Without this it could still read an answer, for all the server knows.
     stream.set_zero_linger().expect("a connection that is reset");
@@ -94,15 +94,15 @@ async fn who_breaks_off_waits_no_longer() {
 #[tokio::test]
 async fn a_node_has_a_place_for_so_many_and_says_when_it_has_none() {
     let (server, follower) = stage().await;
-    let questions: Vec<_> = (0..2_000).map(|_| asking(follower.question("25"), server.address())).collect();
+    let requests: Vec<_> = (0..2_000).map(|_| asking(follower.request("25"), server.address())).collect();
     waiting(&server, 2_000).await;
-    let refused = server.send(follower.question("25")).await.problem(503, "unavailable");
+    let refused = server.send(follower.request("25")).await.problem(503, "unavailable");
     assert!(refused.header("retry-after").is_some());
     // Who does not wait needs no place.
-    server.send(follower.question("0")).await.ok();
-    questions.iter().for_each(tokio::task::JoinHandle::abort);
+    server.send(follower.request("0")).await.ok();
+    requests.iter().for_each(tokio::task::JoinHandle::abort);
     waiting(&server, 0).await;
-    tokio::time::timeout(Duration::from_secs(60), server.send(follower.question("0.1")))
+    tokio::time::timeout(Duration::from_secs(60), server.send(follower.request("0.1")))
         .await
         .expect("in time")
         .ok();
@@ -111,8 +111,8 @@ async fn a_node_has_a_place_for_so_many_and_says_when_it_has_none() {
 #[tokio::test]
 async fn a_client_that_is_deleted_while_its_question_waits_is_told_nothing() {
     let (server, follower) = stage().await;
-    let question = asking(follower.question("25"), server.address());
+    let request = asking(follower.request("25"), server.address());
     waiting(&server, 1).await;
     sql(&server, "delete from clients").await;
-    question.await.expect("no panic").oauth_problem(401, "not_authenticated");
+    request.await.expect("no panic").oauth_problem(401, "not_authenticated");
 }

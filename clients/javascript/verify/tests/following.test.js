@@ -42,7 +42,7 @@ test("the first request waits until the feed is loaded", async () => {
   assert.equal(await code(verifier, stub.token({ sid })), "token_revoked");
   assert.equal(await code(verifier, stub.token()), "accepted");
   assert.ok(await verifier.fresh());
-  assert.deepEqual(stub.questions[0], { cursor: "", wait: 0 }, "it waits for no news before it knows the present");
+  assert.deepEqual(stub.requests[0], { cursor: "", wait: 0 }, "it waits for no news before it knows the present");
 });
 
 test("a revoked login is refused though its token was accepted before", async () => {
@@ -72,10 +72,10 @@ test("a token that is newer than what is known is accepted", async () => {
   assert.equal(await code(verifier, stub.token({ sub })), "accepted");
   stub.isQuiet = true;
   stub.own(sub, "ada", ["admin"]);
-  const [asked, token] = [stub.questions.length, stub.token({ sub, roles: ["admin"] })];
+  const [asked, token] = [stub.requests.length, stub.token({ sub, roles: ["admin"] })];
   const codes = await Promise.all(Array.from({ length: 20 }, () => code(verifier, token)));
   assert.deepEqual(new Set(codes), new Set(["accepted"]));
-  assert.ok(stub.questions.length - asked < 20, "callers share a question");
+  assert.ok(stub.requests.length - asked < 20, "callers share a request");
 });
 
 test("a token is asked about until the answer is newer than the token", async () => {
@@ -84,7 +84,7 @@ test("a token is asked about until the answer is newer than the token", async ()
   const token = stub.token({ sub });
   await becomes(verifier, token, "token_revoked");
   stub.ageMs = 5_000;
-  const asked = () => stub.questions.filter(({ wait }) => wait === 0).length;
+  const asked = () => stub.requests.filter(({ wait }) => wait === 0).length;
   const before = asked();
   let isJudged = false;
   const judged = code(verifier, token).finally(() => (isJudged = true));
@@ -154,9 +154,9 @@ test("what was known counts until the pages that replace it are complete", async
   await becomes(verifier, token, "token_revoked");
   Object.assign(stub, { history: 2, events: [], pageSize: 1 });
   for (let count = 0; count < 50; count += 1) stub.events.push({ ended: { sid: randomUUID(), until: "2999-01-01T00:00:00.000000Z" } });
-  const asked = stub.questions.length;
+  const asked = stub.requests.length;
   stub.end(after);
-  while (stub.questions.length < asked + 30) {
+  while (stub.requests.length < asked + 30) {
     assert.equal(await code(verifier, token), "token_revoked");
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -191,8 +191,8 @@ test("only a change is logged", async () => {
   for (const expected of [2, 4]) {
     stub.leave();
     await eventually("it is stale", () => logged.length === expected - 1);
-    const asked = stub.questions.length;
-    await eventually("more questions fail", () => stub.questions.length > asked + 2);
+    const asked = stub.requests.length;
+    await eventually("more requests fail", () => stub.requests.length > asked + 2);
     stub.isAway = false;
     await eventually("it is logged", () => logged.length >= expected);
   }
@@ -204,7 +204,7 @@ test("only a change is logged", async () => {
 test("answers that are too old are logged", async () => {
   stub.ageMs = 30_000;
   assert.equal(await following({ stalenessBound: 2 }).fresh(), false);
-  await eventually("several questions", () => stub.questions.length > 3);
+  await eventually("several requests", () => stub.requests.length > 3);
   assert.equal(logged.length, 1);
   assert.match(logged[0], /must not be larger/);
 });
@@ -241,7 +241,7 @@ test("no entry is missed when the clock jumps ahead and back", async (context) =
     return judged === "token_revoked";
   });
   assert.ok(await verifier.fresh());
-  assert.equal(stub.questions.filter(({ cursor }) => cursor === "").length, 2);
+  assert.equal(stub.requests.filter(({ cursor }) => cursor === "").length, 2);
 });
 
 test("what is known in part is not fresh", async () => {
@@ -272,10 +272,10 @@ test("while it is stale it waits for no news", async () => {
   const verifier = following({ stalenessBound: 1 });
   stub.ageMs = 30_000;
   assert.equal(await verifier.fresh(), false);
-  await eventually("several questions", () => stub.questions.length > 3);
-  assert.deepEqual(new Set(stub.questions.map(({ wait }) => wait)), new Set([0]));
+  await eventually("several requests", () => stub.requests.length > 3);
+  assert.deepEqual(new Set(stub.requests.map(({ wait }) => wait)), new Set([0]));
   stub.ageMs = 0;
-  await eventually("a question for news", () => stub.questions.at(-1).wait > 0);
+  await eventually("a request for news", () => stub.requests.at(-1).wait > 0);
   assert.ok(await verifier.fresh());
 });
 
@@ -283,29 +283,29 @@ test("what a proxy cuts off is asked for with shorter waits", async () => {
   stub.longestHold = 0.5;
   const verifier = following({ stalenessBound: 4 });
   assert.ok(await verifier.fresh());
-  await eventually("a shorter wait", () => stub.questions.at(-1).wait === 0.5);
+  await eventually("a shorter wait", () => stub.requests.at(-1).wait === 0.5);
   assert.ok(await verifier.fresh());
-  assert.deepEqual(stub.questions.slice(0, 4).map(({ wait }) => wait), [0, 1, 0, 0.5]);
+  assert.deepEqual(stub.requests.slice(0, 4).map(({ wait }) => wait), [0, 1, 0, 0.5]);
 });
 
-test("a question is given up before what is known is too old", async (context) => {
+test("a request is given up before what is known is too old", async (context) => {
   const timers = context.mock.method(globalThis, "setTimeout").mock;
   const limits = () => timers.calls.map(({ arguments: [, milliseconds] }) => milliseconds);
   assert.ok(await following().fresh());
-  await eventually("a question for news", () => limits().includes(15_000));
+  await eventually("a request for news", () => limits().includes(15_000));
   assert.ok(limits().includes(10_000));
 });
 
-test("a token from long before is refused without a question", async () => {
+test("a token from long before is refused without a request", async () => {
   const [verifier, sub] = [following(), randomUUID()];
   stub.own(sub, "ada", ["admin"]);
   assert.ok(await verifier.fresh());
-  await eventually("a question for news", () => stub.questions.at(-1).wait > 0);
-  const [asked, now] = [stub.questions.length, Math.floor(Date.now() / 1000)];
+  await eventually("a request for news", () => stub.requests.at(-1).wait > 0);
+  const [asked, now] = [stub.requests.length, Math.floor(Date.now() / 1000)];
   assert.equal(await code(verifier, stub.token({ sub, iat: now - 300 })), "token_revoked");
-  assert.equal(stub.questions.length, asked);
+  assert.equal(stub.requests.length, asked);
   assert.equal(await code(verifier, stub.token({ sub, iat: now - 10 })), "token_revoked");
-  assert.ok(stub.questions.length > asked);
+  assert.ok(stub.requests.length > asked);
 });
 
 test("nobody waits long for a node that is behind", async () => {

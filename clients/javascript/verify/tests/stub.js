@@ -60,12 +60,12 @@ export class Stub {
   keysAreAway = false;
   /** Has those wait who are held, whatever comes. */
   isQuiet = false;
-  questions = [];
+  requests = [];
   keyFetches = 0;
   lastQuery = "";
   /** Then it is away. */
   answersLeft = Infinity;
-  /** Seconds; a question that may be held for longer gets no answer. */
+  /** Seconds; a request that may be held for longer gets no answer. */
   longestHold = Infinity;
   #held = new Set();
   #server = createServer((request, response) => this.#handle(request, response));
@@ -131,7 +131,7 @@ export class Stub {
       this.keyFetches += 1;
       // Who follows the feed needs what is committed; who does not is served from a cache, too.
       const isCurrent = /^\?current=[0-9]+$/.test(search) && search !== this.lastQuery;
-      const isRight = this.questions.length > 0 ? isCurrent : search === "";
+      const isRight = this.requests.length > 0 ? isCurrent : search === "";
       this.lastQuery = search;
       const isAway = this.keysAreAway || this.isAway || !isRight;
       return answer(isAway ? 503 : 200, { keys: this.keys });
@@ -142,7 +142,7 @@ export class Stub {
     const form = new URLSearchParams(body);
     const [cursor, wait] = [form.get("cursor"), Number(form.get("wait"))];
     if (wait > this.longestHold) {
-      this.questions.push({ cursor, wait });
+      this.requests.push({ cursor, wait });
       return answer(504, {});
     }
     const page = await this.#page(cursor, wait);
@@ -150,7 +150,7 @@ export class Stub {
   }
 
   async #page(cursor, wait) {
-    this.questions.push({ cursor, wait });
+    this.requests.push({ cursor, wait });
     let [history, told] = cursor.split("-").map(Number);
     if (!this.isAway && history === this.history && told === this.events.length && wait > 0) {
       await new Promise((resolve) => {

@@ -223,7 +223,7 @@ test("a remembered token expires", async () => {
   assert.equal(stub.keyFetches, 1);
 });
 
-test("what is no token is refused without a question", async () => {
+test("what is no token is refused without a request", async () => {
   for (const other of ["dur_abc", "dus_abc", "a.b.c", signer.kid, `ey${"A".repeat(30_000)}`, "\udc80", "é.é.é", `${"A".repeat(99_999)}..`]) {
     await refused(other);
   }

@@ -42,7 +42,7 @@ async fn every_token_is_unavailable_before_the_first_complete_answer() {
         behaviour.log = (2..6).map(|login| end_of(&claims_of(login))).collect();
     });
     let verifier = follower_of(&dualauth).build().expect("good settings");
-    until(|| dualauth.behaviour().questions.len() > 4).await;
+    until(|| dualauth.behaviour().requests.len() > 4).await;
     for token in [dualauth.key.token(&good), strange, "nonsense".to_owned()] {
         assert_eq!(verify(&verifier, &token).await, Err(Unavailable));
     }
@@ -53,8 +53,8 @@ async fn every_token_is_unavailable_before_the_first_complete_answer() {
         assert_eq!(verify(&verifier, &dualauth.key.token(&claims_of(login))).await, Err(TokenRevoked));
     }
     // Where it was interrupted, and not from the beginning.
-    let questions = dualauth.behaviour().questions.clone();
-    assert_eq!(questions.iter().filter(|(cursor, _)| cursor.is_empty()).count(), 1, "{questions:?}");
+    let requests = dualauth.behaviour().requests.clone();
+    assert_eq!(requests.iter().filter(|(cursor, _)| cursor.is_empty()).count(), 1, "{requests:?}");
 }
 
 #[tokio::test]
@@ -75,10 +75,10 @@ async fn a_feed_that_begins_anew_counts_once_all_of_it_is_there() {
     dualauth.end(&claims_of(1));
     becomes(&verifier, &token(1), Err(TokenRevoked)).await;
     let times_asked =
-        |cursor: &str| dualauth.behaviour().questions.iter().filter(|(asked, _)| asked == cursor).count();
+        |cursor: &str| dualauth.behaviour().requests.iter().filter(|(asked, _)| asked == cursor).count();
     until(|| times_asked("1.1") > 0).await;
     dualauth.change(|behaviour| {
-        // That question is answered with the first of two pages.
+        // That request is answered with the first of two pages.
         (behaviour.page, behaviour.answers_left, behaviour.history) = (1, 0, 2);
         behaviour.log = [2, 3].map(|login| end_of(&claims_of(login))).to_vec();
     });
@@ -119,7 +119,7 @@ async fn an_answer_counts_only_once_the_keys_are_fetched_that_it_says_have_chang
         behaviour.keys_fail = usize::MAX;
         behaviour.log = vec![json!(null), end_of(&claims_of(1))];
     });
-    let asked = || dualauth.behaviour().questions.iter().filter(|(cursor, _)| cursor == "1.0").count();
+    let asked = || dualauth.behaviour().requests.iter().filter(|(cursor, _)| cursor == "1.0").count();
     // With the old cursor again.
     until(|| asked() > 3).await;
     assert_eq!(verify(&verifier, &ended).await, Ok(()), "the answer was applied without the keys");
@@ -167,7 +167,7 @@ async fn without_a_client_revocations_are_not_known_and_keys_are() {
     verifier.clock().pass(Duration::from_secs(3_600));
     assert_eq!((verify(&verifier, &token).await, verifier.is_fresh()), (Ok(()), true));
     assert_eq!(verify(&verifier, "dur_AAAA").await, Err(InvalidToken));
-    assert_eq!(dualauth.behaviour().questions, []);
+    assert_eq!(dualauth.behaviour().requests, []);
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_token_expires_though_it_was_accepted_before() {
     assert_eq!(verify(&verifier, &token).await, Err(VerifyError::TokenExpired));
 }
 
-/// Two questions may be under way: the follower's, and one because of a token.
+/// Two requests may be under way: the follower's, and one because of a token.
 #[test]
 fn an_answer_that_another_one_has_overtaken_changes_nothing() {
     let core = Core::new(Verifier::builder(HERE, HERE).client(CLIENT.0, CLIENT.1)).expect("good settings");

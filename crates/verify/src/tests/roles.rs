@@ -46,12 +46,12 @@ async fn a_token_is_asked_about_until_the_answer_is_newer_than_the_token() {
     let verifier = ready(&dualauth).await;
     dualauth.change(|behaviour| behaviour.age_ms = 900);
     let token = dualauth.key.token(&claims_of(1));
-    dualauth.behaviour().questions.clear();
+    dualauth.behaviour().requests.clear();
     let judged = tokio::spawn({
         let (verifier, token) = (verifier.clone(), token.clone());
         async move { verify(&verifier, &token).await }
     });
-    let asked = || dualauth.behaviour().questions.iter().filter(|(_, wait)| *wait == 0.0).count();
+    let asked = || dualauth.behaviour().requests.iter().filter(|(_, wait)| *wait == 0.0).count();
     super::until(|| asked() >= 2).await;
     assert!(!judged.is_finished(), "what is that old says nothing of the token");
     dualauth.set_roles(&claims_of(1), &["user"]);
@@ -67,7 +67,7 @@ async fn a_token_that_is_long_older_than_what_is_known_is_refused_without_asking
     let issued = verifier.clock().now() - 120;
     let old = dualauth.key.token(&with(claims_of(1), "iat", issued));
     assert_eq!(verify(&verifier, &old).await, Err(TokenRevoked));
-    let asked = dualauth.behaviour().questions.iter().skip(1).filter(|(_, wait)| *wait == 0.0).count();
+    let asked = dualauth.behaviour().requests.iter().skip(1).filter(|(_, wait)| *wait == 0.0).count();
     assert_eq!(asked, 0);
 }
 
@@ -86,7 +86,7 @@ async fn tokens_that_come_at_once_share_a_question() {
     dualauth.set_roles(&claims_of(1), &["admin"]);
     let verifier = ready(&dualauth).await;
     let token: Arc<str> = dualauth.key.token(&claims_of(1)).into();
-    dualauth.behaviour().questions.clear();
+    dualauth.behaviour().requests.clear();
     let refusals = (0..100).map(|_| {
         let (verifier, token) = (verifier.clone(), Arc::clone(&token));
         tokio::spawn(async move { verify(&verifier, &token).await })
@@ -96,6 +96,6 @@ async fn tokens_that_come_at_once_share_a_question() {
         assert_eq!(refusal, Err(TokenRevoked));
     }
     // Those that came while one was under way share the next one.
-    let asked = dualauth.behaviour().questions.iter().filter(|(_, wait)| *wait == 0.0).count();
+    let asked = dualauth.behaviour().requests.iter().filter(|(_, wait)| *wait == 0.0).count();
     assert!((1..=3).contains(&asked), "{asked}");
 }

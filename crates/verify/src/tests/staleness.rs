@@ -68,14 +68,14 @@ async fn a_node_that_is_behind_makes_nothing_fresh() {
     dualauth.change(|behaviour| behaviour.age_ms = 4_001);
     let verifier = ready(&dualauth).await;
     let token = dualauth.key.token(&claims_of(1));
-    let asked = dualauth.behaviour().questions.len();
-    until(|| dualauth.behaviour().questions.len() > asked + 1).await;
+    let asked = dualauth.behaviour().requests.len();
+    until(|| dualauth.behaviour().requests.len() > asked + 1).await;
     assert_eq!((verify(&verifier, &token).await, verifier.is_fresh()), (Err(Unavailable), false));
     dualauth.change(|behaviour| behaviour.age_ms = 0);
     becomes(&verifier, &token, Ok(())).await;
 }
 
-/// Only its own question tells how old an answer is: it may have been held anywhere on its way.
+/// Only its own request tells how old an answer is: it may have been held anywhere on its way.
 #[tokio::test]
 async fn an_answer_that_took_longer_than_the_bound_makes_nothing_fresh() {
     let dualauth = Dualauth::start();
@@ -86,9 +86,9 @@ async fn an_answer_that_took_longer_than_the_bound_makes_nothing_fresh() {
     dualauth.behaviour().holds = false;
     dualauth.behaviour().answers_left = 0;
     dualauth.release();
-    // The held answer has come when the next question is asked.
-    let asked = dualauth.behaviour().questions.len();
-    until(|| dualauth.behaviour().questions.len() > asked).await;
+    // The held answer has come when the next request is sent.
+    let asked = dualauth.behaviour().requests.len();
+    until(|| dualauth.behaviour().requests.len() > asked).await;
     assert!(!verifier.is_fresh());
 }
 
@@ -98,12 +98,12 @@ async fn a_clock_that_was_set_back_makes_the_feed_be_read_again() {
     let verifier = ready(&dualauth).await;
     // With this time of day, entries are dropped that matter.
     verifier.clock().set(3_600);
-    let asked = dualauth.behaviour().questions.len();
-    until(|| dualauth.behaviour().questions.len() > asked + 1).await;
-    dualauth.behaviour().questions.clear();
+    let asked = dualauth.behaviour().requests.len();
+    until(|| dualauth.behaviour().requests.len() > asked + 1).await;
+    dualauth.behaviour().requests.clear();
     verifier.clock().set(-3_600);
     let token = dualauth.key.token(&claims_of(1));
-    let from_the_beginning = || dualauth.behaviour().questions.iter().any(|(cursor, _)| cursor.is_empty());
+    let from_the_beginning = || dualauth.behaviour().requests.iter().any(|(cursor, _)| cursor.is_empty());
     if !from_the_beginning() {
         let answer = verify(&verifier, &token).await;
         assert!(answer == Err(Unavailable) || from_the_beginning(), "{answer:?}");
