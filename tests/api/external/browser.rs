@@ -15,5 +15,4 @@ mod playground;
 mod providers_panel;
 mod sign_in_page;
 mod swagger;
-mod swagger_routes;
 mod virtual_authenticator;
