@@ -51,14 +51,14 @@ pub(super) struct FeedRequest {
     client_secret: SecretString,
 }
 
-/// A request, read.
-pub(super) struct FeedQuestion {
+/// The parameters of a request, checked.
+pub(super) struct FeedParameters {
     cursor: String,
     wait: Duration,
 }
 
 impl ClientForm for FeedRequest {
-    type Content = FeedQuestion;
+    type Content = FeedParameters;
 
     fn client_id(&self) -> &str {
         &self.client_id
@@ -68,10 +68,10 @@ impl ClientForm for FeedRequest {
         &self.client_secret
     }
 
-    fn content(self) -> Result<FeedQuestion, Problem> {
+    fn content(self) -> Result<FeedParameters, Problem> {
         let wait = seconds(&self.wait).filter(|wait| *wait <= LONGEST_WAIT);
         let wrong = || Problem::validation(vec![FieldError::of("wait", "A number of seconds from 0 to 25.")]);
-        Ok(FeedQuestion { cursor: self.cursor, wait: wait.ok_or_else(wrong)? })
+        Ok(FeedParameters { cursor: self.cursor, wait: wait.ok_or_else(wrong)? })
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) async fn feed(
     clients: Data<Clients>,
     cursors: Data<FeedCursorCodec>,
 ) -> Result<HttpResponse, Problem> {
-    let FeedQuestion { cursor, wait } = request.content;
+    let FeedParameters { cursor, wait } = request.content;
     match logins.follow(cursors.decode(&cursor).as_ref(), wait).await {
         // It may have been deleted while its request waited.
         Ok(_) if !clients.is_registered(request.client_id) => Err(with_oauth_error(invalid_client())),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn knowledge_is_as_old_as_the_question_and_what_the_answer_adds() {
+    fn knowledge_is_as_old_as_the_request_and_what_the_answer_adds() {
         let seconds = Duration::from_secs;
         let mut revocations = Revocations::default();
         revocations.set_complete(seconds(100), 300);

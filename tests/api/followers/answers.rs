@@ -150,7 +150,7 @@ async fn changed_keys_are_told_and_a_set_that_must_be_current_has_them_on_every_
 
 /// The service's own requests cost Postgres nothing: a node answers from its memory.
 #[tokio::test]
-async fn a_question_runs_no_sql() {
+async fn a_request_runs_no_sql() {
     let (server, proxy) = TestServer::behind_a_proxy(&[GENEROUS]).await;
     let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
     let mut follower = Follower::up_to_date(&server).await;

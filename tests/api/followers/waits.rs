@@ -23,7 +23,7 @@ async fn stage() -> (TestServer, Follower) {
 }
 
 #[tokio::test]
-async fn a_question_waits_for_news_and_all_that_wait_are_told() {
+async fn a_request_waits_for_news_and_all_that_wait_are_told() {
     let (server, follower) = stage().await;
     let mut client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
     let login = client.login_id().await;
@@ -41,7 +41,7 @@ async fn a_question_waits_for_news_and_all_that_wait_are_told() {
 }
 
 #[tokio::test]
-async fn a_question_that_nothing_comes_for_is_answered_when_its_time_is_over() {
+async fn a_request_that_nothing_comes_for_is_answered_when_its_time_is_over() {
     let (server, mut follower) = stage().await;
     let before = follower.cursor.clone();
     for (wait, least) in [("", 0), ("0", 0), ("0.05", 50), ("1", 1_000)] {
@@ -109,7 +109,7 @@ async fn a_node_has_a_place_for_so_many_and_says_when_it_has_none() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_deleted_while_its_question_waits_is_told_nothing() {
+async fn a_client_that_is_deleted_while_its_request_waits_is_told_nothing() {
     let (server, follower) = stage().await;
     let request = asking(follower.request("25"), server.address());
     waiting(&server, 1).await;

@@ -81,7 +81,7 @@ async fn a_token_is_unavailable_if_it_can_t_be_asked_about() {
 }
 
 #[tokio::test]
-async fn tokens_that_come_at_once_share_a_question() {
+async fn tokens_that_come_at_once_share_a_request() {
     let dualauth = Dualauth::start();
     dualauth.set_roles(&claims_of(1), &["admin"]);
     let verifier = ready(&dualauth).await;
