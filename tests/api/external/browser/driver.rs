@@ -205,7 +205,7 @@ impl Browser {
     }
 }
 
-/// A test that failed leaves no browser behind: killing the driver would.
+/// A failed test must leave no browser behind, and a driver that is killed does not end its own.
 impl Drop for Browser {
     fn drop(&mut self) {
         if self.driver.id().is_some() {
