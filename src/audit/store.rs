@@ -82,7 +82,7 @@ impl EventRow {
 /// The position, and the events, oldest first.
 fn read(rows: Vec<EventRow>) -> Result<(PgSnapshotPosition, Vec<RecordedEvent>), DatabaseError> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let position = PgSnapshotPosition { history: first.history, snapshot: first.snapshot.clone() };
+    let position = PgSnapshotPosition::decode(first.history, &first.snapshot)?;
     Ok((position, rows.into_iter().filter_map(EventRow::record).collect()))
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn since(
         filter.username,
         filter.kind.map(Kind::as_str),
         last.history,
-        last.snapshot,
+        last.snapshot.to_string(),
     );
     read(answer(query.fetch_all(pool)).await?)
 }

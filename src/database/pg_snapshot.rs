@@ -1,5 +1,7 @@
 //! `pg_snapshot`: which transactions had ended at a moment.
 
+use std::fmt;
+
 /// The transactions that had ended at a moment of one server, as `pg_current_snapshot()` tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgSnapshot {
@@ -56,6 +58,17 @@ impl PgSnapshot {
     }
 }
 
+impl fmt::Display for PgSnapshot {
+    /// As `pg_snapshot` reads it: `xmin:xmax:xip,xip,…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:", self.running.first().unwrap_or(&self.end), self.end)?;
+        self.running.iter().enumerate().try_for_each(|(place, xid)| match place {
+            0 => write!(f, "{xid}"),
+            _ => write!(f, ",{xid}"),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +85,13 @@ mod tests {
     fn a_snapshot_has_seen_what_had_ended() {
         assert_eq!(seen(&snapshot("4:4:")), [0, 1, 2, 3]);
         assert_eq!(seen(&snapshot("2:6:2,4")), [0, 1, 3, 5]);
+    }
+
+    #[test]
+    fn a_snapshot_is_written_as_postgres_writes_it() {
+        for text in ["4:4:", "2:6:2,4", "3:9000000000:3,8999999999"] {
+            assert_eq!(snapshot(text).to_string(), text);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The revocations that a node remembers: what requests are checked against, and in which order they were committed,
-//! which is what followers of the feed are told by.
+//! which is the order in which followers of the feed are sent them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use hashlink::DefaultHashBuilder;
 use uuid::Uuid;
 
 use crate::crypto::random_bytes;
-use crate::database::PgSnapshot;
+use crate::database::{PgSnapshot, PgSnapshotPosition};
 
 use super::feed::{FeedRow, OwnerClaims};
 use super::followers::{ChangeKey, ChangedRoles, EndedLoginId, FeedChanges, FeedCursor};
@@ -29,28 +29,19 @@ pub(super) struct RevocationIndex {
     ended: HashMap<Uuid, EndedEntry, DefaultHashBuilder>,
     /// Changed users, by their id.
     changed: HashMap<Uuid, ChangedUser, DefaultHashBuilder>,
-    /// The transactions that changed keys or clients, and how long followers are told.
+    /// The transactions that changed keys or clients, and how long followers are sent that.
     reloads: BTreeMap<u64, DateTime<Utc>>,
     /// The entries of `ended` and `changed` in the order of their transactions.
     changes: BTreeMap<ChangeKey, ChangeKind>,
     /// How far the feed has been read. `None` before the first poll.
-    position: Option<FeedPosition>,
+    position: Option<PgSnapshotPosition>,
     /// A cursor that does not cover this can't be continued: the node has read everything anew since, and what it had
-    /// forgotten by then may be missing in what the follower was told. `None`: every cursor can.
+    /// forgotten by then may be missing in what the follower was sent. `None`: every cursor can.
     continues_from: Option<PgSnapshot>,
     /// In the cursors that were issued since then.
     reading: FeedReading,
     /// The time of the last clean-up: revocations that had expired by then are removed.
     forgotten: DateTime<Utc>,
-}
-
-/// How far the feed has been read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FeedPosition {
-    /// The history of Postgres.
-    pub(super) history: Uuid,
-    /// The transactions that were read.
-    pub(super) snapshot: PgSnapshot,
 }
 
 /// One reading of the whole feed by one node.
@@ -120,8 +111,8 @@ impl RevocationIndex {
         revocations: &[FeedRow],
         now: DateTime<Utc>,
     ) -> Vec<(Uuid, DateTime<Utc>)> {
-        let told: HashSet<Uuid> = revocations.iter().filter_map(|revocation| revocation.login_id).collect();
-        let lasting = self.ended.iter().filter(|(login, entry)| entry.until > now && !told.contains(login));
+        let listed: HashSet<Uuid> = revocations.iter().filter_map(|revocation| revocation.login_id).collect();
+        let lasting = self.ended.iter().filter(|(login, entry)| entry.until > now && !listed.contains(login));
         lasting.map(|(login, entry)| (*login, entry.until)).collect()
     }
 
@@ -140,7 +131,7 @@ impl RevocationIndex {
     }
 
     /// Prepares for rows that are the whole feed rather than the new ones.
-    pub(super) fn begin_anew(&mut self, position: &FeedPosition) {
+    pub(super) fn begin_anew(&mut self, position: &PgSnapshotPosition) {
         self.continues_from = self.position.is_some().then(|| position.snapshot.clone());
         self.reading = FeedReading(random_bytes());
         self.changes.clear();
@@ -156,10 +147,10 @@ impl RevocationIndex {
     }
 
     /// Adds rows of the feed, which has been read up to this position.
-    pub(super) fn add(&mut self, revocations: &[FeedRow], position: FeedPosition) {
+    pub(super) fn add(&mut self, revocations: &[FeedRow], position: PgSnapshotPosition) {
         for revocation in revocations {
             // After a restore from another server a row may have a number that is not assigned yet. It is read again
-            // once it is; until then it counts as one that every follower is told at first.
+            // once it is; until then it counts as one that every follower is sent at first.
             let xid = if position.snapshot.has_seen(revocation.xid) { revocation.xid } else { BEFORE_ALL };
             self.add_row(revocation, xid);
         }
@@ -222,52 +213,52 @@ impl RevocationIndex {
     pub(super) fn changes_since(&self, cursor: Option<&FeedCursor>, max_bytes: usize) -> Option<FeedChanges> {
         let position = self.position.as_ref()?;
         let cursor = cursor.filter(|cursor| self.can_continue(cursor, position));
-        let has_told =
-            |xid| cursor.is_some_and(|cursor| cursor.has_told(&ChangeKey { xid, id: Uuid::nil() }));
+        let has_sent =
+            |xid| cursor.is_some_and(|cursor| cursor.has_sent(&ChangeKey { xid, id: Uuid::nil() }));
         let mut changes = FeedChanges {
             cursor: FeedCursor::complete(position.clone(), self.reading),
             anew: cursor.is_none(),
             more: false,
             ended: Vec::new(),
             roles: Vec::new(),
-            keys_changed: cursor.is_none() || self.reloads.keys().any(|xid| !has_told(*xid)),
+            keys_changed: cursor.is_none() || self.reloads.keys().any(|xid| !has_sent(*xid)),
         };
         let (mut bytes, mut last) = (0, None);
-        for (key, kind) in self.untold(cursor) {
+        for (key, kind) in self.unsent(cursor) {
             if bytes >= max_bytes {
                 changes.more = true;
                 break;
             }
             bytes += match kind {
-                ChangeKind::LoginEnded => self.tell_end(key.id, &mut changes.ended),
-                ChangeKind::OwnerChanged => self.tell_owner(key.id, &mut changes.roles),
+                ChangeKind::LoginEnded => self.push_end(key.id, &mut changes.ended),
+                ChangeKind::OwnerChanged => self.push_roles(key.id, &mut changes.roles),
             };
             last = Some(*key);
         }
         changes.cursor = match cursor {
-            _ if changes.more => FeedCursor { told_up_to: last, ..changes.cursor },
+            _ if changes.more => FeedCursor { sent_up_to: last, ..changes.cursor },
             Some(cursor) => cursor.advanced_to(position, self.reading),
             None => changes.cursor,
         };
         Some(changes)
     }
 
-    fn can_continue(&self, cursor: &FeedCursor, position: &FeedPosition) -> bool {
+    fn can_continue(&self, cursor: &FeedCursor, position: &PgSnapshotPosition) -> bool {
         // The same snapshot may be from before and from after the reading.
         let is_later = |from: &PgSnapshot| {
-            let told = &cursor.position.snapshot;
-            told.covers(from) && (told != from || cursor.reading == self.reading)
+            let sent = &cursor.position.snapshot;
+            sent.covers(from) && (sent != from || cursor.reading == self.reading)
         };
         cursor.position.history == position.history && self.continues_from.as_ref().is_none_or(is_later)
     }
 
-    /// The changes that this cursor's owner was not told, in their order.
-    fn untold<'a>(
+    /// The changes that this cursor's owner was not sent, in their order.
+    fn unsent<'a>(
         &'a self,
         cursor: Option<&'a FeedCursor>,
     ) -> impl Iterator<Item = (&'a ChangeKey, ChangeKind)> {
         let none = ChangeKey { xid: BEFORE_ALL, id: Uuid::nil() };
-        let (running, from) = cursor.map_or((&[][..], none), FeedCursor::untold_ranges);
+        let (running, from) = cursor.map_or((&[][..], none), FeedCursor::unsent_ranges);
         let of = |xid: u64| {
             let id = |id| ChangeKey { xid, id };
             self.changes.range(id(Uuid::nil())..=id(Uuid::max()))
@@ -275,21 +266,21 @@ impl RevocationIndex {
         let later = self.changes.range(from..);
         let all =
             running.iter().filter(move |xid| **xid < from.xid).flat_map(move |xid| of(*xid)).chain(later);
-        let is_untold = move |key: &ChangeKey| cursor.is_none_or(|cursor| !cursor.has_told(key));
-        all.filter(move |(key, _)| is_untold(key)).map(|(key, kind)| (key, *kind))
+        let is_unsent = move |key: &ChangeKey| cursor.is_none_or(|cursor| !cursor.has_sent(key));
+        all.filter(move |(key, _)| is_unsent(key)).map(|(key, kind)| (key, *kind))
     }
 
     /// Returns about how many bytes it takes.
-    fn tell_end(&self, login: Uuid, ended: &mut Vec<EndedLoginId>) -> usize {
+    fn push_end(&self, login: Uuid, ended: &mut Vec<EndedLoginId>) -> usize {
         let Some(entry) = self.ended.get(&login) else { return 0 };
         ended.push(EndedLoginId { login, until: entry.until });
         90
     }
 
     /// Returns about how many bytes it takes.
-    fn tell_owner(&self, user: Uuid, roles: &mut Vec<ChangedRoles>) -> usize {
+    fn push_roles(&self, user: Uuid, roles: &mut Vec<ChangedRoles>) -> usize {
         let Some(ChangedUser { now, until, .. }) = self.changed.get(&user) else { return 0 };
-        // Two changes of one user are told as one, unless they are far apart.
+        // Two changes of one user are sent as one, unless they are far apart.
         if roles.last().is_some_and(|last| last.user == user) {
             return 0;
         }

@@ -9,12 +9,13 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::config::{Lifetimes, SessionCacheAndRevocationConfig};
+use crate::database::PgSnapshotPosition;
 
 use super::cache::Cache;
 use super::feed::{FeedRow, OwnerClaims};
 use super::followers::{FeedChanges, FeedCursor, Followers};
 use super::freshness::FeedFreshness;
-use super::revocation_index::{FeedPosition, RevocationIndex};
+use super::revocation_index::RevocationIndex;
 
 /// The status of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl SessionCacheAndRevocations {
     pub(super) fn apply(
         &self,
         revocations: &[FeedRow],
-        position: FeedPosition,
+        position: PgSnapshotPosition,
         is_all: bool,
         out_by: DateTime<Utc>,
     ) -> DateTime<Utc> {

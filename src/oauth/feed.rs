@@ -23,7 +23,7 @@ use super::client_authentication::invalid_client;
 use super::error::with_oauth_error;
 
 /// Maximum length of a cursor. A longer one, as with thousands of running transactions, would not fit into a request: its
-/// follower is told everything anew.
+/// follower is sent everything anew.
 const LONGEST_CURSOR: usize = 12 * 1024;
 
 /// Maximum time that a request waits for news.
@@ -163,7 +163,7 @@ impl FeedBody {
     }
 }
 
-/// Encodes cursors, under a MAC: a follower can't claim to know what it was not told.
+/// Encodes cursors, under a MAC: a follower can't claim to know what it was not sent.
 pub struct FeedCursorCodec(MacKey);
 
 impl FeedCursorCodec {

@@ -15,13 +15,10 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, Trail};
 use crate::clock::{Clock, uptime};
-use crate::database::{
-    DatabaseConnection, DatabaseError, PgSnapshot, PgSnapshotPosition, RequestAndBackgroundPools,
-};
+use crate::database::{DatabaseConnection, DatabaseError, PgSnapshotPosition, RequestAndBackgroundPools};
 use crate::metrics::Metrics;
 
 pub(super) use self::store::{FeedRow, OwnerClaims};
-use super::revocation_index::FeedPosition;
 use super::session_cache_and_revocations::SessionCacheAndRevocations;
 
 /// Polls per staleness bound without notifications, so many that one may fail and another be slow.
@@ -178,7 +175,7 @@ impl Feed {
             self.memory.update_owners(owners);
             self.lost = self.memory.ended_missing_from(&revocations, now);
         }
-        let forgotten = self.memory.apply(&revocations, feed_position(&position)?, is_all, now - MARGIN);
+        let forgotten = self.memory.apply(&revocations, position.clone(), is_all, now - MARGIN);
         // Not for the first rows: they were written before this node began to follow, so their lag means nothing.
         if !is_all {
             revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
@@ -256,12 +253,6 @@ impl Feed {
     pub fn listen(&self) -> impl Future<Output = ()> + Send + 'static {
         notifications::exchange(self.pools.clone(), Arc::clone(&self.memory))
     }
-}
-
-fn feed_position(position: &PgSnapshotPosition) -> Result<FeedPosition, sqlx::Error> {
-    let unreadable = || sqlx::Error::Decode(format!("no snapshot: {}", position.snapshot).into());
-    let snapshot = PgSnapshot::parse(&position.snapshot).ok_or_else(unreadable)?;
-    Ok(FeedPosition { history: position.history, snapshot })
 }
 
 impl LastPoll {

@@ -105,7 +105,7 @@ pub(super) async fn read_since(
            ) r on here.history = $1 and pg_visible_in_snapshot(r.xid, here.snapshot)
            left join lateral (select username, roles from dualauth.users where id = r.user_id limit 1) u on true"#,
         last.history,
-        last.snapshot,
+        last.snapshot.to_string(),
     );
     read_rows(query.fetch(connection), patience).await
 }
@@ -151,20 +151,18 @@ async fn read_rows(
     patience: Duration,
 ) -> Result<(PgSnapshotPosition, Vec<FeedRow>), DatabaseError> {
     let mut chunks = rows.try_ready_chunks(CHUNK);
-    let (mut position, mut revocations) = (None, Vec::new());
+    let (mut here, mut revocations) = (None, Vec::new());
     let silent = |_| sqlx::Error::PoolTimedOut;
     while let Some(rows) =
         tokio::time::timeout(patience, chunks.try_next()).await.map_err(silent)?.map_err(|error| error.1)?
     {
         for mut row in rows {
-            position = Some(PgSnapshotPosition {
-                history: row.history,
-                snapshot: std::mem::take(&mut row.snapshot),
-            });
+            here = Some((row.history, std::mem::take(&mut row.snapshot)));
             revocations.extend(row.revocation());
         }
     }
-    Ok((position.ok_or(sqlx::Error::RowNotFound)?, revocations))
+    let (history, snapshot) = here.ok_or(sqlx::Error::RowNotFound)?;
+    Ok((PgSnapshotPosition::decode(history, &snapshot)?, revocations))
 }
 
 /// Number of rows that are read before the time limit starts again.

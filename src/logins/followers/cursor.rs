@@ -1,9 +1,9 @@
-//! What a follower of the feed has been told, as it is carried by the follower itself.
+//! How much of the feed a follower has been sent, carried by the follower itself.
 
 use uuid::Uuid;
 
-use crate::database::PgSnapshot;
-use crate::logins::revocation_index::{FeedPosition, FeedReading};
+use crate::database::{PgSnapshot, PgSnapshotPosition};
+use crate::logins::revocation_index::FeedReading;
 
 /// The place of a change in the feed: by its transaction and, within that, by the id of the login or user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,13 +14,13 @@ pub(in crate::logins) struct ChangeKey {
     pub(in crate::logins) id: Uuid,
 }
 
-/// What a follower has been told. It means the same on every node.
+/// How much of the feed a follower has been sent. It means the same on every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedCursor {
     /// Everything up to this position,
-    pub(in crate::logins) position: FeedPosition,
+    pub(in crate::logins) position: PgSnapshotPosition,
     /// but, between two pages, only as far as this.
-    pub(in crate::logins) told_up_to: Option<ChangeKey>,
+    pub(in crate::logins) sent_up_to: Option<ChangeKey>,
     /// What the node that issued it had read.
     pub(in crate::logins) reading: FeedReading,
 }
@@ -29,39 +29,39 @@ const WITH_KEY: u8 = 1;
 const COMPLETE: u8 = 0;
 
 impl FeedCursor {
-    /// The cursor of a follower that was told everything up to this position.
-    pub(in crate::logins) fn complete(position: FeedPosition, reading: FeedReading) -> Self {
-        Self { position, told_up_to: None, reading }
+    /// The cursor of a follower that was sent everything up to this position.
+    pub(in crate::logins) fn complete(position: PgSnapshotPosition, reading: FeedReading) -> Self {
+        Self { position, sent_up_to: None, reading }
     }
 
-    /// Whether its owner was told of a change.
-    pub(in crate::logins) fn has_told(&self, change: &ChangeKey) -> bool {
-        self.position.snapshot.has_seen(change.xid) && self.told_up_to.is_none_or(|last| *change <= last)
+    /// Whether its owner was sent a change.
+    pub(in crate::logins) fn has_sent(&self, change: &ChangeKey) -> bool {
+        self.position.snapshot.has_seen(change.xid) && self.sent_up_to.is_none_or(|last| *change <= last)
     }
 
-    /// Where changes can be that its owner was not told of: in these transactions, and from this place on.
-    pub(in crate::logins) fn untold_ranges(&self) -> (&[u64], ChangeKey) {
+    /// Where changes can be that its owner was not sent: in these transactions, and from this place on.
+    pub(in crate::logins) fn unsent_ranges(&self) -> (&[u64], ChangeKey) {
         let end = ChangeKey { xid: self.position.snapshot.end(), id: Uuid::nil() };
-        (self.position.snapshot.running(), self.told_up_to.map_or(end, |last| last.min(end)))
+        (self.position.snapshot.running(), self.sent_up_to.map_or(end, |last| last.min(end)))
     }
 
-    /// The cursor after the rest was told by a node at this position. A node may be behind the one that answered before:
-    /// what that one told stays told.
-    pub(in crate::logins) fn advanced_to(&self, position: &FeedPosition, reading: FeedReading) -> Self {
-        if self.told_up_to.is_some() {
+    /// The cursor after the rest was sent by a node at this position. A node may be behind the one that answered before:
+    /// what that one sent stays sent.
+    pub(in crate::logins) fn advanced_to(&self, position: &PgSnapshotPosition, reading: FeedReading) -> Self {
+        if self.sent_up_to.is_some() {
             return Self::complete(position.clone(), reading);
         }
         let snapshot = self.position.snapshot.union(&position.snapshot);
-        Self::complete(FeedPosition { snapshot, ..*position }, reading)
+        Self::complete(PgSnapshotPosition { snapshot, ..*position }, reading)
     }
 
     /// The cursor as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let FeedPosition { history, snapshot } = &self.position;
+        let PgSnapshotPosition { history, snapshot } = &self.position;
         let mut bytes = history.as_bytes().to_vec();
         bytes.extend(self.reading.0);
         bytes.extend(snapshot.end().to_be_bytes());
-        match &self.told_up_to {
+        match &self.sent_up_to {
             None => bytes.push(COMPLETE),
             Some(key) => {
                 bytes.push(WITH_KEY);
@@ -81,7 +81,7 @@ impl FeedCursor {
         let (reading, rest) = rest.split_first_chunk()?;
         let (end, rest) = rest.split_first_chunk()?;
         let (form, rest) = rest.split_first()?;
-        let (told_up_to, rest) = match *form {
+        let (sent_up_to, rest) = match *form {
             COMPLETE => (None, rest),
             WITH_KEY => {
                 let (xid, rest) = rest.split_first_chunk()?;
@@ -95,8 +95,8 @@ impl FeedCursor {
         let (ages, []) = rest.as_chunks() else { return None };
         let running = ages.iter().map(|age| end.checked_sub(u32::from_be_bytes(*age).into()));
         let snapshot = PgSnapshot::new(end, running.collect::<Option<_>>()?)?;
-        let position = FeedPosition { history: Uuid::from_bytes(*history), snapshot };
-        Some(Self { position, told_up_to, reading: FeedReading(*reading) })
+        let position = PgSnapshotPosition { history: Uuid::from_bytes(*history), snapshot };
+        Some(Self { position, sent_up_to, reading: FeedReading(*reading) })
     }
 }
 
@@ -104,10 +104,10 @@ impl FeedCursor {
 mod tests {
     use super::*;
 
-    fn cursor(snapshot: &str, told_up_to: Option<ChangeKey>) -> FeedCursor {
+    fn cursor(snapshot: &str, sent_up_to: Option<ChangeKey>) -> FeedCursor {
         let snapshot = PgSnapshot::parse(snapshot).expect("a snapshot");
-        let position = FeedPosition { history: Uuid::from_u128(7), snapshot };
-        FeedCursor { position, told_up_to, reading: FeedReading([3; 8]) }
+        let position = PgSnapshotPosition { history: Uuid::from_u128(7), snapshot };
+        FeedCursor { position, sent_up_to, reading: FeedReading([3; 8]) }
     }
 
     #[test]

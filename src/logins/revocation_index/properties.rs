@@ -1,4 +1,4 @@
-//! Property test of what followers are told: transactions commit in any order, nodes read at any time and begin anew, and a
+//! Property test of what followers are sent: transactions commit in any order, nodes read at any time and begin anew, and a
 //! follower asks now this one, now that one, a part at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +124,7 @@ struct Node {
 
 impl Node {
     fn poll(&mut self, database: &Database, reads_all: bool) {
-        let position = FeedPosition { history: HISTORY, snapshot: database.snapshot() };
+        let position = PgSnapshotPosition { history: HISTORY, snapshot: database.snapshot() };
         let last = self.index.position.as_ref().map(|last| last.snapshot.clone()).filter(|_| !reads_all);
         if last.is_none() {
             self.index.begin_anew(&position);
