@@ -37,7 +37,8 @@ pub const SCHEMES: [&str; 2] = ["light", "dark"];
 const HEADLESS_SHELL: &str = "/usr/lib/chromium/chromium-headless-shell";
 
 pub struct Browser {
-    driver: Child,
+    /// Killed when it is dropped.
+    _driver: Child,
     port: u16,
     pub client: Client,
 }
@@ -68,13 +69,13 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a browser session");
-        Self { driver, port, client }
+        Self { _driver: driver, port, client }
     }
 
-    pub async fn stop(mut self) {
+    /// Its drop ends the driver.
+    pub async fn stop(self) {
         let closed = self.client.clone().close().await;
         closed.expect("the browser closes");
-        self.driver.kill().await.expect("the driver ends");
     }
 
     pub async fn goto(&self, url: &str) {
@@ -205,17 +206,15 @@ impl Browser {
     }
 }
 
-/// A failed test must leave no browser behind, and a driver that is killed does not end its own.
+/// A driver that is killed ends no browser and leaves its folder behind, also when a test has failed.
 impl Drop for Browser {
     fn drop(&mut self) {
-        if self.driver.id().is_some() {
-            let request = format!("GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port);
-            if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port))
-                && driver.set_read_timeout(Some(Duration::from_secs(10))).is_ok()
-                && driver.write_all(request.as_bytes()).is_ok()
-            {
-                let _ = driver.read_to_end(&mut Vec::new());
-            }
+        let request = format!("GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port);
+        if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port))
+            && driver.set_read_timeout(Some(Duration::from_secs(10))).is_ok()
+            && driver.write_all(request.as_bytes()).is_ok()
+        {
+            let _ = driver.read_to_end(&mut Vec::new());
         }
     }
 }
